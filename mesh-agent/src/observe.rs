@@ -1,0 +1,105 @@
+//! L0: what was measured, as plain data. The kernel room fills it, the export room prints it.
+
+use mesh_common::connection::{CloseReason, ConnectError};
+use mesh_common::histogram::Histogram;
+use std::sync::Arc;
+
+/// Who connected.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SourceLabels {
+    /// `source_workload`: the workload, or on the host the systemd unit or process name; `unknown`; `_OTHER`.
+    pub workload: Arc<str>,
+    /// `source_namespace`: the Kubernetes namespace; empty for the host.
+    pub namespace: Arc<str>,
+}
+
+/// Whom it was for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct DestinationLabels {
+    /// `destination_service`.
+    pub service: Arc<str>,
+    /// `destination_namespace`.
+    pub namespace: Arc<str>,
+    /// `destination_workload`; empty if unknown, or if no endpoint was usable.
+    pub workload: Arc<str>,
+}
+
+/// Connections of one (source, destination).
+#[derive(Clone, Debug)]
+pub struct ConnectionSeries {
+    /// Who.
+    pub source: SourceLabels,
+    /// Whom.
+    pub destination: DestinationLabels,
+    /// Connections established.
+    pub opened: u64,
+    /// Connections ended, by [`CloseReason`].
+    pub closed: [u64; CloseReason::COUNT],
+    /// Attempts failed, by [`ConnectError`].
+    pub failed: [u64; ConnectError::COUNT],
+    /// From `connect()` to established.
+    pub connect: Histogram,
+    /// Round-trip times.
+    pub rtt: Histogram,
+    /// Payload bytes, open connections included.
+    pub sent_bytes: u64,
+    /// Payload bytes, open connections included.
+    pub received_bytes: u64,
+    /// Retransmitted segments, open connections included.
+    pub retransmits: u64,
+}
+
+/// How full a map is.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct MapFill {
+    /// The map's name.
+    pub name: &'static str,
+    /// Entries in use; `None` where the kernel cannot count them (socket storage).
+    pub entries: Option<u64>,
+    /// Its capacity; `None` for socket storage, which has none.
+    pub capacity: Option<u64>,
+    /// How often it had no room for one more.
+    pub full_total: u64,
+    /// Kernel memory in bytes (`memlock` of its fdinfo).
+    pub memory_bytes: u64,
+}
+
+/// Everything measured at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// Per (source, destination), ordered.
+    pub connections: Vec<ConnectionSeries>,
+    /// Kernel counters by name ([`mesh_common::counter::Counter::ALL`]).
+    pub counters: Vec<(&'static str, u64)>,
+    /// Maps in the order of [`mesh_common::names::MAPS`].
+    pub maps: Vec<MapFill>,
+}
+
+/// A mesh connection that is open now, as `connections` lists it.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct OpenConnection {
+    /// Source workload, `namespace/name` or the host's unit or process.
+    pub source: String,
+    /// Local address and port.
+    pub local: std::net::SocketAddr,
+    /// What the application asked for.
+    pub requested: std::net::SocketAddr,
+    /// The endpoint it reached.
+    pub endpoint: std::net::SocketAddr,
+    /// `namespace/name` of the Service.
+    pub service: String,
+    /// `namespace/name` of the workload behind the endpoint, if known.
+    pub workload: String,
+    /// `connecting` or `established` or `closing`.
+    pub state: &'static str,
+    /// Age in seconds.
+    pub age_seconds: f64,
+    /// Smoothed RTT in seconds.
+    pub rtt_seconds: f64,
+    /// Payload bytes sent.
+    pub sent_bytes: u64,
+    /// Payload bytes received.
+    pub received_bytes: u64,
+    /// Retransmitted segments.
+    pub retransmits: u64,
+}

@@ -1,0 +1,85 @@
+//! L1: what the node should do, compiled from the manifests; pure data.
+
+use crate::model::{AppProtocol, ObjectName};
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+/// Everything this node does for one Service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServicePlan {
+    /// The Service.
+    pub name: ObjectName,
+    /// Its TCP ports, ordered by port.
+    pub ports: Vec<PortPlan>,
+}
+
+/// One port of a Service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PortPlan {
+    /// The service port.
+    pub port: u16,
+    /// The port's name, if it has one.
+    pub name: Option<Arc<str>>,
+    /// What it speaks, if known.
+    pub protocol: Option<AppProtocol>,
+    /// `sessionAffinity: ClientIP` timeout in seconds.
+    pub affinity_timeout_s: Option<NonZeroU32>,
+    /// One entry per address family in use, IPv4 first.
+    pub families: Vec<FamilyPlan>,
+}
+
+/// One port of a Service in one address family: this is what has a table in the kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FamilyPlan {
+    /// Whether this is IPv6.
+    pub ipv6: bool,
+    /// Cluster IPs of this family; empty for a headless Service.
+    pub cluster_ips: Vec<IpAddr>,
+    /// Every endpoint the manifests name, ordered by address, whether in use or not.
+    pub endpoints: Vec<EndpointPlan>,
+}
+
+/// One endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndpointPlan {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// The workload of the pod behind it (`targetRef` without the generated suffixes).
+    pub workload: Option<ObjectName>,
+    /// The pod (`targetRef`).
+    pub pod: Option<ObjectName>,
+    /// Node it runs on.
+    pub node: Option<Arc<str>>,
+    /// Its zone.
+    pub zone: Option<Arc<str>>,
+    /// Whether new connections may go to it, and why not.
+    pub standing: Standing,
+}
+
+/// Whether an endpoint gets new connections on this node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// In the table, with this many rows.
+    InUse {
+        /// Rows in the table; at least 1.
+        weight: u32,
+    },
+    /// Not ready.
+    NotReady,
+    /// Terminating while others are ready.
+    Terminating,
+    /// Ready, but in another locality than the one in use.
+    OtherLocality,
+}
+
+/// A change of one Service, in the order in which changes are to be applied.
+#[derive(Clone, Debug)]
+pub struct ServiceChange {
+    /// The Service.
+    pub name: ObjectName,
+    /// What was in force; `None`: new.
+    pub old: Option<Arc<ServicePlan>>,
+    /// What shall be in force; `None`: removed.
+    pub new: Option<Arc<ServicePlan>>,
+}

@@ -1,0 +1,74 @@
+//! What the mesh remembers of one connecting socket, in socket storage.
+
+use crate::address::SocketAddress;
+use crate::wire::record;
+
+record! {
+    /// State of one connecting socket from `connect()` to its close. Lives in `SOCKETS`
+    /// (`SK_STORAGE`), so that it can neither outlive the socket nor be evicted.
+    ///
+    /// ```text
+    /// connect4/6         TCP_CONNECT_CB       ACTIVE_ESTABLISHED_CB          → CLOSE
+    ///  Attempted ───────► Connecting ─────────► Established ─────────────────► Done (counted as closed)
+    ///     │ released or        │ → CLOSE
+    ///     │ tried again        ▼
+    ///     └─► failed LOCAL     Done (counted as failed, errno)
+    /// ```
+    pub struct SocketState, size 88 {
+        /// Start of the attempt, `CLOCK_MONOTONIC` in ns (`bpf_ktime_get_ns`).
+        pub started_ns: u64,
+        /// When the connection was established, same clock; zero before.
+        pub established_ns: u64,
+        /// When the last RTT sample was taken, same clock.
+        pub sampled_ns: u64,
+        /// Network namespace cookie of the socket.
+        pub netns_cookie: u64,
+        /// What the application asked for: the service address, or the endpoint's own.
+        pub requested: SocketAddress,
+        /// The phase, a [`Phase`] as integer.
+        pub phase: u32,
+        /// Whether the destination was rewritten (1), so that `getpeername` must answer `requested`.
+        pub rewritten: u32,
+        /// The service.
+        pub service: u32,
+        /// The endpoint id, meaningful unless the attempt had no endpoint.
+        pub endpoint: u32,
+        /// Source labels: an id, see [`crate::source`].
+        pub source: u32,
+        /// Destination labels: an id the agent resolves.
+        pub destination: u32,
+        /// FINs contained in the byte counters, for figures of the open socket; see [`crate::connection`].
+        pub fin_acked: u32,
+        /// Zero.
+        pub reserved: [u32; 2],
+    }
+}
+
+/// Where a connecting socket is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Phase {
+    /// `connect()` was called; no packet yet.
+    Attempted = 1,
+    /// The SYN is on its way.
+    Connecting = 2,
+    /// The handshake is complete; the connection is counted as opened.
+    Established = 3,
+    /// Counted as closed or failed.
+    Done = 4,
+}
+
+impl Phase {
+    /// Decodes the integer of a record; `None` for a value no program writes.
+    #[inline(always)]
+    #[must_use]
+    pub const fn from_u32(value: u32) -> Option<Self> {
+        match value {
+            1 => Some(Self::Attempted),
+            2 => Some(Self::Connecting),
+            3 => Some(Self::Established),
+            4 => Some(Self::Done),
+            _ => None,
+        }
+    }
+}

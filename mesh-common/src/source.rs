@@ -1,0 +1,28 @@
+//! Who connects: source ids and how the kernel finds them.
+//!
+//! Pods: `WORKLOAD_ADDRESSES` (the socket's local address, known once the SYN is built) or
+//! `NETNS_SOURCES` (the network namespace cookie), both written by the agent. The host's own
+//! processes: `HOST_SOURCES`, written by the kernel at first sight, so that even the first connection is
+//! counted under its own name; the agent resolves (cgroup, command) to a systemd unit or a process name.
+
+use crate::wire::record;
+
+/// A source nobody could name.
+pub const SOURCE_UNKNOWN: u32 = 0;
+
+/// A process of the host for which `HOST_SOURCES` had no room.
+pub const SOURCE_HOST_OTHER: u32 = HOST_SOURCE_BASE;
+
+/// Ids from here on are processes of the host, given out by the kernel: base + 1, base + 2, …
+pub const HOST_SOURCE_BASE: u32 = 0x8000_0000;
+
+record! {
+    /// A process of the host namespace, as the kernel can name it.
+    #[derive(Hash)]
+    pub struct HostSourceKey, size 24 {
+        /// Id of the process's cgroup (v2).
+        pub cgroup: u64,
+        /// The command name (`comm`), NUL-padded.
+        pub command: [u8; 16],
+    }
+}

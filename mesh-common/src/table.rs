@@ -1,0 +1,127 @@
+//! Services, their endpoint tables, and endpoints.
+//!
+//! ```text
+//! FRONTENDS (hash)            SERVICES (array)          TABLE_ROWS (array)              ENDPOINTS (array)
+//! cluster IP:port ─► service ─► TableReference (8 B) ─► header · row · row · row ─► id ─► EndpointRecord
+//! ```
+//!
+//! A table is a range of `TABLE_ROWS` that nobody edits once it is published. Publishing is one
+//! aligned 8-byte write of `SERVICES[service]`; a program that has read the old value goes on reading
+//! the old range, which is used again only after a grace period. Endpoint ids likewise. (A
+//! map-in-map swap would block for an RCU grace period, and a large value in a hash can be recycled
+//! under the reader.)
+
+use crate::address::SocketAddress;
+use crate::wire::record;
+
+/// A row of a table is one endpoint id; an endpoint with weight *n* stands in *n* rows.
+pub type Row = u64;
+
+/// Rows in front of a table's endpoint ids: the three words of a [`TableHeader`].
+pub const HEADER_ROWS: u32 = 3;
+
+/// Where a service's table begins in `TABLE_ROWS`, as the one word that publishes it.
+///
+/// The low half is the offset of the header plus one, so that zero means "not published"; the high
+/// half counts publications, for people who read dumps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TableReference(pub u64);
+
+impl TableReference {
+    /// No table: the service is not published, or withdrawn.
+    pub const NONE: Self = Self(0);
+
+    /// Refers to the table whose header begins at row `offset`.
+    #[must_use]
+    pub const fn new(offset: u32, publication: u32) -> Self {
+        Self(((publication as u64) << 32) | (offset as u64 + 1))
+    }
+
+    /// The row at which the header begins, `None` if there is no table.
+    #[inline(always)]
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "takes the low half")]
+    pub const fn offset(self) -> Option<u32> {
+        (self.0 as u32).checked_sub(1)
+    }
+}
+
+/// What a table says of its service, at the front of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TableHeader {
+    /// The service this table was written for; a reader that finds another has met a torn table.
+    pub service: u32,
+    /// Number of endpoint rows behind the header; zero: no usable endpoint.
+    pub length: u32,
+    /// `sessionAffinity: ClientIP` timeout in seconds; zero: no affinity.
+    pub affinity_timeout_s: u32,
+    /// Reserved for flags; zero.
+    pub flags: u32,
+    /// Destination that a connect without a usable endpoint is counted for.
+    pub destination: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+impl TableHeader {
+    /// The header as the three rows that stand in front of a table.
+    #[must_use]
+    pub const fn to_rows(self) -> [Row; HEADER_ROWS as usize] {
+        [
+            pack(self.service, self.length),
+            pack(self.affinity_timeout_s, self.flags),
+            pack(self.destination, self.reserved),
+        ]
+    }
+
+    /// Reads a header from its three rows.
+    #[inline(always)]
+    #[must_use]
+    pub const fn from_rows(rows: [Row; HEADER_ROWS as usize]) -> Self {
+        let (service, length) = unpack(rows[0]);
+        let (affinity_timeout_s, flags) = unpack(rows[1]);
+        let (destination, reserved) = unpack(rows[2]);
+        Self {
+            service,
+            length,
+            affinity_timeout_s,
+            flags,
+            destination,
+            reserved,
+        }
+    }
+}
+
+const fn pack(low: u32, high: u32) -> u64 {
+    (low as u64) | ((high as u64) << 32)
+}
+
+#[inline(always)]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "takes the two halves apart"
+)]
+const fn unpack(word: u64) -> (u32, u32) {
+    (word as u32, (word >> 32) as u32)
+}
+
+record! {
+    /// One endpoint of one service (port and address family). Index in `ENDPOINTS`: the endpoint id.
+    ///
+    /// Written before the first table or address that names the id. `usable` alone changes in place.
+    pub struct EndpointRecord, size 40 {
+        /// Where it listens.
+        pub address: SocketAddress,
+        /// The service it belongs to.
+        pub service: u32,
+        /// Labels of connections to it: an id the agent resolves.
+        pub destination: u32,
+        /// Number of times this id has been given out; tells a reused id from the one remembered.
+        pub generation: u32,
+        /// One while the endpoint stands in the service's table, else zero (removed, terminating,
+        /// not ready, or of a locality not in use).
+        pub usable: u32,
+        /// Zero.
+        pub reserved: u32,
+    }
+}

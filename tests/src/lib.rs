@@ -1,0 +1,1 @@
+//! Support for behaviour tests: namespaces, agents, peers.

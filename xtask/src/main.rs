@@ -1,0 +1,2 @@
+//! Set-up, build, test, demo and benchmarks.
+fn main() {}
