@@ -205,11 +205,11 @@ mod tests {
     #[test]
     fn without_type_information_the_state_must_do() {
         let blind = |old_state| ending(old_state, UNKNOWN_ERROR, UNKNOWN_FLAGS, true);
-        assert_eq!(blind(tcp_state::FIN_WAIT2).close_reason(), CloseReason::Fin);
-        assert_eq!(blind(tcp_state::LAST_ACK).close_reason(), CloseReason::Fin);
-        assert!(blind(tcp_state::LAST_ACK).fin_received());
-        assert!(!blind(tcp_state::FIN_WAIT2).fin_received());
-        assert_eq!(blind(ESTABLISHED).close_reason(), CloseReason::Aborted);
+        assert_eq!(blind(FIN_WAIT2).close_reason(), Fin);
+        assert_eq!(blind(LAST_ACK).close_reason(), Fin);
+        assert!(blind(LAST_ACK).fin_received());
+        assert!(!blind(FIN_WAIT2).fin_received());
+        assert_eq!(blind(ESTABLISHED).close_reason(), Aborted);
         assert_eq!(
             blind(tcp_state::SYN_SENT).connect_error(),
             ConnectError::Unknown
@@ -248,7 +248,7 @@ mod tests {
         #[test]
         fn a_clean_end_means_that_our_fin_arrived(old_state in 1_u32..12, error: u32, flags: u64, all_acked: bool) {
             let ending = ending(old_state, error, flags, all_acked);
-            if ending.close_reason() == CloseReason::Fin {
+            if ending.close_reason() == Fin {
                 assert!(ending.fin_acked(), "{ending:?}");
             }
         }

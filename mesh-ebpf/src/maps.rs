@@ -3,6 +3,15 @@
 //!
 //! Definitions are of the BTF kind throughout: socket storage exists in no other.
 
+mod atomic;
+mod stored_row;
+mod stored_socket;
+mod ways;
+
+pub(crate) use self::stored_row::StoredRow;
+pub(crate) use self::stored_socket::StoredSocket;
+pub(crate) use self::ways::AffinityWays;
+
 use crate::ctx::Socket;
 use aya_ebpf::Global;
 use aya_ebpf::bindings::{
@@ -11,14 +20,13 @@ use aya_ebpf::bindings::{
 use aya_ebpf::btf_maps::{Array, HashMap, PerCpuArray, SkStorage};
 use aya_ebpf::helpers::generated::bpf_sk_storage_get;
 use aya_ebpf::macros::btf_map;
-use core::mem::offset_of;
 use core::ptr::NonNull;
 use mesh_common::address::{Address, SocketAddress};
-use mesh_common::affinity::{AffinityEntry, AffinitySet, SETS};
+use mesh_common::affinity::{AffinitySet, SETS};
 use mesh_common::connection::{CloseReason, ConnectError, ConnectionKey, ConnectionRow};
 use mesh_common::counter::Counter;
 use mesh_common::histogram::{self, Histogram};
-use mesh_common::socket::{Phase, SocketState};
+use mesh_common::socket::SocketState;
 use mesh_common::source::HostSourceKey;
 use mesh_common::table::{EndpointRecord, HEADER_ROWS, Row, TableHeader, TableReference};
 
@@ -108,7 +116,7 @@ pub(crate) fn count(counter: Counter) {
     if let Some(value) = COUNTERS.get_ptr_mut(counter as u32) {
         // An event in a softirq may interrupt one in a system call on the same CPU.
         // SAFETY: the pointer is this CPU's slot of the counter.
-        unsafe { add(value, 1) };
+        unsafe { atomic::add(value, 1) };
     }
 }
 
@@ -172,9 +180,6 @@ pub(crate) fn endpoint(id: u32) -> Option<EndpointRecord> {
     Some(unsafe { record.read_volatile() })
 }
 
-/// One set of the affinity table.
-pub(crate) struct AffinityWays(NonNull<AffinitySet>);
-
 /// The affinity set of this index.
 #[inline(always)]
 pub(crate) fn affinity(set: u32) -> Option<AffinityWays> {
@@ -183,56 +188,6 @@ pub(crate) fn affinity(set: u32) -> Option<AffinityWays> {
         .and_then(NonNull::new)
         .map(AffinityWays)
 }
-
-impl AffinityWays {
-    #[inline(always)]
-    fn way(&self, way: usize) -> *mut u64 {
-        let offset = offset_of!(AffinitySet, entries) + way * size_of::<AffinityEntry>();
-        self.0.as_ptr().cast::<u8>().wrapping_add(offset).cast()
-    }
-
-    #[inline(always)]
-    pub(crate) fn entry(&self, way: usize) -> AffinityEntry {
-        let words = self.way(way);
-        let word = |index| {
-            let word = words.wrapping_add(index);
-            // SAFETY: an aligned word of the set; ways are less than `WAYS`.
-            unsafe { word.read_volatile() }
-        };
-        AffinityEntry {
-            tag: word(0),
-            endpoint: word(1),
-            expires_ns: word(2),
-        }
-    }
-
-    /// Replaces an entry: no reader finds the old tag with the new endpoint, or the other way round, unless another
-    /// CPU replaces the same entry at the same time.
-    #[inline(always)]
-    pub(crate) fn store(&self, way: usize, entry: &AffinityEntry) {
-        let words = self.way(way);
-        let set_word = |index, value| {
-            let word: *mut u64 = words.wrapping_add(index);
-            // SAFETY: an aligned word of the set; ways are less than `WAYS`.
-            unsafe { word.write_volatile(value) }
-        };
-        set_word(0, 0);
-        set_word(1, entry.endpoint);
-        set_word(2, entry.expires_ns);
-        set_word(0, entry.tag);
-    }
-
-    /// Lets an entry live until then.
-    #[inline(always)]
-    pub(crate) fn refresh(&self, way: usize, expires_ns: u64) {
-        let word = self.way(way).wrapping_add(2);
-        // SAFETY: an aligned word of the set; ways are less than `WAYS`.
-        unsafe { word.write_volatile(expires_ns) }
-    }
-}
-
-/// The state that the mesh keeps of a socket. Written under the socket's lock.
-pub(crate) struct StoredSocket(NonNull<SocketState>);
 
 #[inline(always)]
 fn storage(socket: Socket, flags: u32) -> Option<StoredSocket> {
@@ -266,56 +221,6 @@ pub(crate) fn store_socket(socket: Socket, state: &SocketState) -> bool {
     true
 }
 
-impl StoredSocket {
-    /// A copy; what is not used of it is not read.
-    #[inline(always)]
-    pub(crate) fn get(&self) -> SocketState {
-        // SAFETY: points to the socket's state.
-        unsafe { self.0.read() }
-    }
-
-    #[inline(always)]
-    fn set<T>(&self, offset: usize, value: T) {
-        let field = self
-            .0
-            .as_ptr()
-            .cast::<u8>()
-            .wrapping_add(offset)
-            .cast::<T>();
-        // SAFETY: a field of the socket's state, of this type: only called so below.
-        unsafe { field.write_volatile(value) }
-    }
-
-    #[inline(always)]
-    pub(crate) fn set_phase(&self, phase: Phase) {
-        self.set(offset_of!(SocketState, phase), phase as u32);
-    }
-
-    #[inline(always)]
-    pub(crate) fn set_source(&self, source: u32) {
-        self.set(offset_of!(SocketState, source), source);
-    }
-
-    #[inline(always)]
-    pub(crate) fn set_established(&self, at_ns: u64) {
-        self.set(offset_of!(SocketState, established_ns), at_ns);
-    }
-
-    #[inline(always)]
-    pub(crate) fn set_sampled(&self, at_ns: u64) {
-        self.set(offset_of!(SocketState, sampled_ns), at_ns);
-    }
-
-    /// `getpeername` leaves the socket alone from now on.
-    #[inline(always)]
-    pub(crate) fn forget_rewrite(&self) {
-        self.set(offset_of!(SocketState, rewritten), 0_u32);
-    }
-}
-
-/// A row of counts for one (source, destination).
-pub(crate) struct StoredRow(NonNull<ConnectionRow>);
-
 /// The row, if there is one.
 #[inline(always)]
 pub(crate) fn connection_row(key: &ConnectionKey) -> Option<StoredRow> {
@@ -339,79 +244,6 @@ pub(crate) fn connection_row_or_new(key: &ConnectionKey) -> Option<StoredRow> {
     let _exists_or_full: Result<(), i32> =
         CONNECTIONS.insert(key, &EMPTY_ROW, u64::from(BPF_NOEXIST));
     connection_row(key)
-}
-
-impl StoredRow {
-    #[inline(always)]
-    fn add(&self, offset: usize, value: u64) {
-        let field = self
-            .0
-            .as_ptr()
-            .cast::<u8>()
-            .wrapping_add(offset)
-            .cast::<u64>();
-        // SAFETY: a `u64` of the row: only called so below.
-        unsafe { add(field, value) };
-    }
-
-    #[inline(always)]
-    fn observe(&self, histogram_offset: usize, duration_ns: u64) {
-        let bucket = histogram::bucket(duration_ns);
-        self.add(
-            histogram_offset + offset_of!(Histogram, buckets) + bucket * size_of::<u64>(),
-            1,
-        );
-        self.add(
-            histogram_offset + offset_of!(Histogram, sum_ns),
-            duration_ns,
-        );
-    }
-
-    #[inline(always)]
-    pub(crate) fn add_opened(&self) {
-        self.add(offset_of!(ConnectionRow, opened), 1);
-    }
-
-    #[inline(always)]
-    pub(crate) fn add_closed(&self, reason: CloseReason) {
-        self.add(
-            offset_of!(ConnectionRow, closed) + reason as usize * size_of::<u64>(),
-            1,
-        );
-    }
-
-    #[inline(always)]
-    pub(crate) fn add_failed(&self, error: ConnectError) {
-        self.add(
-            offset_of!(ConnectionRow, failed) + error as usize * size_of::<u64>(),
-            1,
-        );
-    }
-
-    #[inline(always)]
-    pub(crate) fn add_sent_bytes(&self, bytes: u64) {
-        self.add(offset_of!(ConnectionRow, sent_bytes), bytes);
-    }
-
-    #[inline(always)]
-    pub(crate) fn add_received_bytes(&self, bytes: u64) {
-        self.add(offset_of!(ConnectionRow, received_bytes), bytes);
-    }
-
-    #[inline(always)]
-    pub(crate) fn add_retransmits(&self, segments: u64) {
-        self.add(offset_of!(ConnectionRow, retransmits), segments);
-    }
-
-    #[inline(always)]
-    pub(crate) fn observe_connect(&self, duration_ns: u64) {
-        self.observe(offset_of!(ConnectionRow, connect), duration_ns);
-    }
-
-    #[inline(always)]
-    pub(crate) fn observe_round_trip(&self, duration_ns: u64) {
-        self.observe(offset_of!(ConnectionRow, rtt), duration_ns);
-    }
 }
 
 /// The source id of the local address.
@@ -450,54 +282,5 @@ pub(crate) fn name_host_source(key: &HostSourceKey, id: u32) -> Option<u32> {
 pub(crate) fn take_host_number() -> Option<u64> {
     let next = HOST_SOURCE_NXT.get_ptr_mut(0)?;
     // SAFETY: a value of the map, an aligned word.
-    Some(unsafe { fetch_add(next, 1) })
-}
-
-/// Adds, whoever else adds at the same time.
-///
-/// # Safety
-///
-/// `to` must point to an aligned word of a map.
-#[inline(always)]
-unsafe fn add(to: *mut u64, value: u64) {
-    #[cfg(target_arch = "bpf")]
-    // SAFETY: promised by the caller.
-    let _before = unsafe {
-        core::intrinsics::atomic_xadd::<u64, u64, { core::intrinsics::AtomicOrdering::Relaxed }>(
-            to, value,
-        )
-    };
-    #[cfg(not(target_arch = "bpf"))]
-    // SAFETY: promised by the caller.
-    unsafe { core::sync::atomic::AtomicU64::from_ptr(to) }
-        .fetch_add(value, core::sync::atomic::Ordering::Relaxed);
-}
-
-/// Adds, whoever else adds at the same time; returns what was there before.
-///
-/// # Safety
-///
-/// `to` must point to an aligned word of a map.
-#[inline(always)]
-unsafe fn fetch_add(to: *mut u64, value: u64) -> u64 {
-    #[cfg(target_arch = "bpf")]
-    {
-        let mut before = value;
-        // By hand: it belongs to version 3 of the instruction set (kernel 5.12), of which this target's
-        // compilers use nothing.
-        // SAFETY: promised by the caller.
-        unsafe {
-            core::arch::asm!(
-                "{value} = atomic_fetch_add((u64 *)({to} + 0), {value})",
-                to = in(reg) to,
-                value = inout(reg) before,
-                options(nostack),
-            );
-        }
-        before
-    }
-    #[cfg(not(target_arch = "bpf"))]
-    // SAFETY: promised by the caller.
-    unsafe { core::sync::atomic::AtomicU64::from_ptr(to) }
-        .fetch_add(value, core::sync::atomic::Ordering::Relaxed)
+    Some(unsafe { atomic::fetch_add(next, 1) })
 }

@@ -1,0 +1,83 @@
+//! One row of `CONNECTIONS`.
+
+use super::atomic;
+use core::mem::offset_of;
+use core::ptr::NonNull;
+use mesh_common::connection::{CloseReason, ConnectError, ConnectionRow};
+use mesh_common::histogram::{self, Histogram};
+
+/// A row of counts for one (source, destination).
+pub(crate) struct StoredRow(pub(super) NonNull<ConnectionRow>);
+
+impl StoredRow {
+    #[inline(always)]
+    fn add(&self, offset: usize, value: u64) {
+        let field = self
+            .0
+            .as_ptr()
+            .cast::<u8>()
+            .wrapping_add(offset)
+            .cast::<u64>();
+        // SAFETY: a `u64` of the row: only called so below.
+        unsafe { atomic::add(field, value) };
+    }
+
+    #[inline(always)]
+    fn observe(&self, histogram_offset: usize, duration_ns: u64) {
+        let bucket = histogram::bucket(duration_ns);
+        self.add(
+            histogram_offset + offset_of!(Histogram, buckets) + bucket * size_of::<u64>(),
+            1,
+        );
+        self.add(
+            histogram_offset + offset_of!(Histogram, sum_ns),
+            duration_ns,
+        );
+    }
+
+    #[inline(always)]
+    pub(crate) fn add_opened(&self) {
+        self.add(offset_of!(ConnectionRow, opened), 1);
+    }
+
+    #[inline(always)]
+    pub(crate) fn add_closed(&self, reason: CloseReason) {
+        self.add(
+            offset_of!(ConnectionRow, closed) + reason as usize * size_of::<u64>(),
+            1,
+        );
+    }
+
+    #[inline(always)]
+    pub(crate) fn add_failed(&self, error: ConnectError) {
+        self.add(
+            offset_of!(ConnectionRow, failed) + error as usize * size_of::<u64>(),
+            1,
+        );
+    }
+
+    #[inline(always)]
+    pub(crate) fn add_sent_bytes(&self, bytes: u64) {
+        self.add(offset_of!(ConnectionRow, sent_bytes), bytes);
+    }
+
+    #[inline(always)]
+    pub(crate) fn add_received_bytes(&self, bytes: u64) {
+        self.add(offset_of!(ConnectionRow, received_bytes), bytes);
+    }
+
+    #[inline(always)]
+    pub(crate) fn add_retransmits(&self, segments: u64) {
+        self.add(offset_of!(ConnectionRow, retransmits), segments);
+    }
+
+    #[inline(always)]
+    pub(crate) fn observe_connect(&self, duration_ns: u64) {
+        self.observe(offset_of!(ConnectionRow, connect), duration_ns);
+    }
+
+    #[inline(always)]
+    pub(crate) fn observe_round_trip(&self, duration_ns: u64) {
+        self.observe(offset_of!(ConnectionRow, rtt), duration_ns);
+    }
+}
