@@ -7,7 +7,7 @@
 //! |---|---|---|
 //! | `connect4`, `connect6` | `cgroup/connect4`, `cgroup/connect6` | 6.1 |
 //! | `getpeername4`, `getpeername6` | `cgroup/getpeername4`, `cgroup/getpeername6` | 5.8 |
-//! | `connection` | `sockops` | 5.10 |
+//! | `connection` | `sockops` | 5.11 |
 //! | `release` | `cgroup/sock_release` | 5.9 |
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
 #![cfg_attr(target_arch = "bpf", feature(core_intrinsics, asm_experimental_arch))]
