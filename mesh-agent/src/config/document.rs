@@ -8,7 +8,7 @@ use super::report::{FileReport, Report};
 use super::tree::{Node, Value};
 use super::yaml::Documents;
 use super::{FILE_SIZE_MAX, node, policy, policy_spec, service, slice};
-use crate::model::{Body, Kind, Object, ObjectId, ObjectLabel, ParsedFile, Severity};
+use crate::model::{Body, Kind, Object, ObjectId, ObjectLabel, ParsedFile};
 use k8s_openapi::api::{core::v1 as core, discovery::v1 as discovery};
 use serde::de::DeserializeOwned;
 use std::path::Path;
@@ -48,9 +48,7 @@ pub fn parse_file(path: &Path, bytes: &[u8]) -> ParsedFile {
             Err(error) => {
                 is_complete = false;
                 let (line, message) = (error.line(), error.to_string());
-                reader
-                    .report
-                    .note(Severity::Error, line, &message, error.remedy());
+                reader.report.note_end(line, &message, error.remedy());
             }
         }
     }
@@ -83,7 +81,7 @@ pub fn unreadable_file(path: &Path, error: &std::io::Error) -> ParsedFile {
 
 fn incomplete(file: Arc<Path>, line: u32, message: &str, remedy: &str) -> ParsedFile {
     let mut report = FileReport::new(Arc::clone(&file));
-    report.note(Severity::Error, line, message, remedy);
+    report.note(line, message, remedy);
     ParsedFile {
         file,
         objects: Vec::new(),
@@ -119,7 +117,6 @@ impl Reader {
                     }
                 }
                 Some(Value::Scalar { .. } | Value::Mapping(_)) | None => self.report.note(
-                    Severity::Error,
                     root.line,
                     "the List has no items",
                     "give `items` a list of objects",
@@ -135,7 +132,7 @@ impl Reader {
         let Some(header) = read_header(root) else {
             let message = "not a Kubernetes object: `apiVersion` or `kind` is missing";
             let remedy = "every document needs apiVersion, kind and metadata.name";
-            self.report.note(Severity::Error, line, message, remedy);
+            self.report.note(line, message, remedy);
             return;
         };
         let kind = match (header.api_version, header.kind) {

@@ -24,9 +24,20 @@ impl FileReport {
         }
     }
 
-    /// Notes a problem that is about no field.
-    pub(super) fn note(&mut self, severity: Severity, line: u32, message: &str, remedy: &str) {
-        self.push(Problem {
+    /// Notes an error that is about no object.
+    pub(super) fn note(&mut self, line: u32, message: &str, remedy: &str) {
+        let problem = self.of_file(Severity::Error, line, message, remedy);
+        self.push(problem);
+    }
+
+    /// Notes why the file cannot be read to its end; told however many other problems there are.
+    pub(super) fn note_end(&mut self, line: u32, message: &str, remedy: &str) {
+        let problem = self.of_file(Severity::Error, line, message, remedy);
+        self.problems.push(problem);
+    }
+
+    fn of_file(&self, severity: Severity, line: u32, message: &str, remedy: &str) -> Problem {
+        Problem {
             severity,
             file: Arc::clone(&self.file),
             line,
@@ -35,7 +46,7 @@ impl FileReport {
             value: None,
             message: message.to_owned(),
             remedy: remedy.to_owned(),
-        });
+        }
     }
 
     fn push(&mut self, problem: Problem) {
@@ -50,16 +61,10 @@ impl FileReport {
     pub(super) fn finish(mut self) -> Vec<Problem> {
         self.problems.sort_by_key(|problem| problem.line);
         if self.dropped > 0 {
-            self.problems.push(Problem {
-                severity: Severity::Warning,
-                file: self.file,
-                line: 0,
-                object: None,
-                path: String::new(),
-                value: None,
-                message: format!("{} more problems are not shown", self.dropped),
-                remedy: "repair the ones shown first".to_owned(),
-            });
+            let message = format!("{} more problems are not shown", self.dropped);
+            let remedy = "repair the ones shown first";
+            let problem = self.of_file(Severity::Warning, 0, &message, remedy);
+            self.problems.push(problem);
         }
         self.problems
     }
