@@ -6,4 +6,7 @@
 pub mod model;
 pub mod observe;
 
+pub mod config;
 pub mod plan;
+
+pub mod source;
