@@ -4,6 +4,7 @@ use mesh_tests::Result;
 use mesh_tests::cgroup::Cgroup;
 use mesh_tests::network::{Families, Network};
 use mesh_tests::peer::{Client, Dial, Ending, Exchange, Mode, Server, ServerEnding, SocketOptions};
+use mesh_tests::rpc::Implementation;
 use std::net::SocketAddr;
 
 #[test]
@@ -87,5 +88,26 @@ fn a_server_counts_and_ends_connections_as_told() -> Result {
     server.close(address)?;
     let report = Client::run(&caller, &Dial::new([address]))?;
     assert_eq!(report.failed["ECONNREFUSED"], 1, "{report:?}");
+    Ok(())
+}
+
+#[test]
+fn grpc_peers_of_both_kinds_understand_each_other() -> Result {
+    let root = Cgroup::new()?;
+    let mut network = Network::new()?;
+    let caller = network.add_pod(&root, "caller", Families::Dual)?;
+    let callee = network.add_pod(&root, "callee", Families::Dual)?;
+    let everywhere: SocketAddr = "[::]:50051".parse().unwrap();
+    for server in [Implementation::Tonic, Implementation::Grpcio] {
+        let _server = server.serve(&callee, everywhere, "callee")?;
+        for client in [Implementation::Tonic, Implementation::Grpcio] {
+            let calls = client.call(&caller, SocketAddr::new(callee.ipv4(), 50_051), 2, 3)?;
+            assert_eq!(
+                calls.answers.get("callee"),
+                Some(&6),
+                "{client:?} to {server:?}: {calls:?}"
+            );
+        }
+    }
     Ok(())
 }
