@@ -3,7 +3,8 @@
 //! Reading order: [`error`], [`deadline`], [`mounts`], then what a pod is made of ([`cgroup`], [`namespace`],
 //! [`process`], [`network`]), the agent
 //! and where it works ([`node`], [`agent`], [`config_dir`], [`manifest`], [`metrics`], [`http`]), those who talk through
-//! the mesh ([`peer`], [`rpc`]) and how results are judged ([`chi_square`]).
+//! the mesh ([`peer`], [`rpc`]), the scene of most
+//! tests ([`shop`]) and how results are judged ([`chi_square`]).
 //!
 //! Nothing here leaves the machine: namespaces have no route out, and the host's own sockets stay on loopback.
 
@@ -27,6 +28,8 @@ pub mod node;
 
 pub mod peer;
 pub mod rpc;
+
+pub mod shop;
 
 pub mod chi_square;
 

@@ -100,6 +100,14 @@ impl Endpoint {
         }
     }
 
+    /// Sets whether it is ready; serving follows.
+    #[must_use]
+    pub fn with_ready(mut self, ready: bool) -> Self {
+        self.object["conditions"]["ready"] = json!(ready);
+        self.object["conditions"]["serving"] = json!(ready);
+        self
+    }
+
     /// Sets the pod behind it (`inventory-6d5f7c9b8-x2x4q` belongs to workload `inventory`).
     #[must_use]
     pub fn pod(mut self, name: &str) -> Self {
@@ -178,8 +186,52 @@ impl Slice {
     }
 }
 
+/// A `v1/Node` in a zone.
+#[must_use]
+pub fn node(name: &str, zone: &str) -> String {
+    let object = json!({
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": { "name": name, "labels": { "topology.kubernetes.io/zone": zone } },
+    });
+    format!("{object:#}\n")
+}
+
+/// A `MeshPolicy` that sets `loadBalancing.locality` (`Failover`, `Strict`, `Off`) of a Service in namespace `shop`.
+#[must_use]
+pub fn locality_policy(service: &str, locality: &str) -> String {
+    let object = json!({
+        "apiVersion": "mesh.dev/v1alpha1",
+        "kind": "MeshPolicy",
+        "metadata": { "name": service, "namespace": "shop" },
+        "spec": {
+            "targetRefs": [{ "group": "", "kind": "Service", "name": service }],
+            "loadBalancing": { "locality": locality },
+        },
+    });
+    format!("{object:#}\n")
+}
+
+/// A headless Service with one slice whose only use is to tell the mesh which pod has which address.
+#[must_use]
+pub fn workload(name: &str, addresses: &[IpAddr]) -> String {
+    let endpoint = |address: IpAddr| Endpoint::ready(address).pod(&format!("{name}-0"));
+    let of_family = |is_ipv6: bool| {
+        addresses
+            .iter()
+            .copied()
+            .filter(move |address| address.is_ipv6() == is_ipv6)
+            .map(endpoint)
+    };
+    documents([
+        Service::new(name, &[]).port("none", 9).manifest(),
+        Slice::new(name, "none", 9, of_family(false)).manifest(),
+        Slice::new(name, "none", 9, of_family(true)).manifest(),
+    ])
+}
+
 /// Joins manifests into one file.
 #[must_use]
-pub fn documents<'a>(manifests: impl IntoIterator<Item = &'a str>) -> String {
+pub fn documents(manifests: impl IntoIterator<Item = String>) -> String {
     manifests.into_iter().collect::<Vec<_>>().join("---\n")
 }
