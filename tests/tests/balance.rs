@@ -2,7 +2,7 @@
 
 use mesh_tests::Result;
 use mesh_tests::chi_square::is_even;
-use mesh_tests::manifest::{Endpoint, Service, documents, locality_policy, node};
+use mesh_tests::manifest::{Endpoint, documents, locality_policy, node};
 use mesh_tests::peer::{Client, Dial, Ending, Exchange, Report};
 use mesh_tests::shop::{CLUSTER_IP, PORT, Shop};
 use serde_json::json;
@@ -14,6 +14,13 @@ fn dial(count: u64) -> Dial {
         .exchange(Exchange::Banner)
         .ending(Ending::Reset);
     dial.threads = 2;
+    dial
+}
+
+/// By one thread: two could both be the first, and choose differently.
+fn dial_alone(count: u64) -> Dial {
+    let mut dial = dial(count);
+    dial.threads = 1;
     dial
 }
 
@@ -46,6 +53,66 @@ fn spread(shop: &Shop) -> [Endpoint; 3] {
     ]
 }
 
+/// A locality rule and the endpoints that it must choose among.
+struct Rule {
+    case: &'static str,
+    /// A field of the Service's spec.
+    field: Option<(&'static str, &'static str)>,
+    /// A MeshPolicy's locality.
+    policy: Option<&'static str>,
+    /// Which endpoints are ready.
+    ready: [bool; 3],
+    /// Which endpoints are chosen.
+    chosen: [bool; 3],
+}
+
+impl Rule {
+    const fn new(case: &'static str, ready: [bool; 3], chosen: [bool; 3]) -> Self {
+        Self {
+            case,
+            field: None,
+            policy: None,
+            ready,
+            chosen,
+        }
+    }
+
+    const fn field(mut self, name: &'static str, value: &'static str) -> Self {
+        self.field = Some((name, value));
+        self
+    }
+
+    const fn policy(mut self, locality: &'static str) -> Self {
+        self.policy = Some(locality);
+        self
+    }
+}
+
+const ALL: [bool; 3] = [true; 3];
+const NODE: [bool; 3] = [true, false, false];
+const ZONE: [bool; 3] = [true, true, false];
+const FAR: [bool; 3] = [false, false, true];
+const NO_NODE: [bool; 3] = [false, true, true];
+const DISTRIBUTION: &str = "trafficDistribution";
+
+const RULES: [Rule; 12] = [
+    Rule::new("nothing said", ALL, ALL),
+    Rule::new("Off", ALL, ALL)
+        .field(DISTRIBUTION, "PreferSameZone")
+        .policy("Off"),
+    Rule::new("Failover", ALL, NODE).policy("Failover"),
+    Rule::new("Failover, none on the node", NO_NODE, [false, true, false]).policy("Failover"),
+    Rule::new("Failover, none in the zone", FAR, FAR).policy("Failover"),
+    Rule::new("Strict", ALL, ZONE).policy("Strict"),
+    Rule::new("Strict, none in the zone", FAR, [false; 3]).policy("Strict"),
+    Rule::new("PreferSameZone", ALL, ZONE).field(DISTRIBUTION, "PreferSameZone"),
+    Rule::new("PreferClose, none in the zone", FAR, FAR).field(DISTRIBUTION, "PreferClose"),
+    Rule::new("PreferSameNode", ALL, NODE).field(DISTRIBUTION, "PreferSameNode"),
+    Rule::new("Local", ALL, NODE).field("internalTrafficPolicy", "Local"),
+    Rule::new("Local, none on the node", NO_NODE, [false; 3])
+        .field("internalTrafficPolicy", "Local"),
+];
+
 #[test]
 fn each_locality_rule_chooses_among_the_endpoints_it_names() -> Result {
     let shop = Shop::open()?;
@@ -53,117 +120,35 @@ fn each_locality_rule_chooses_among_the_endpoints_it_names() -> Result {
         .config()
         .put("node.yaml", &node("node-a", "zone-1"))?;
     let agent = shop.node.start_agent(&[])?;
-    let plain = shop.service();
-    let local = shop.service().with("internalTrafficPolicy", json!("Local"));
-    let distributed = |value: &str| shop.service().with("trafficDistribution", json!(value));
-    let zone_preferred = distributed("PreferSameZone");
-    let close_preferred = distributed("PreferClose");
-    let node_preferred = distributed("PreferSameNode");
-    let cases: [(&str, &Service, Option<&str>, [bool; 3], &[usize]); 11] = [
-        ("nothing said", &plain, None, [true, true, true], &[0, 1, 2]),
-        (
-            "Off",
-            &zone_preferred,
-            Some("Off"),
-            [true, true, true],
-            &[0, 1, 2],
-        ),
-        (
-            "Failover",
-            &plain,
-            Some("Failover"),
-            [true, true, true],
-            &[0],
-        ),
-        (
-            "Failover without the node",
-            &plain,
-            Some("Failover"),
-            [false, true, true],
-            &[1],
-        ),
-        (
-            "Failover without the zone",
-            &plain,
-            Some("Failover"),
-            [false, false, true],
-            &[2],
-        ),
-        (
-            "Strict",
-            &plain,
-            Some("Strict"),
-            [true, true, true],
-            &[0, 1],
-        ),
-        (
-            "Strict without the zone",
-            &plain,
-            Some("Strict"),
-            [false, false, true],
-            &[],
-        ),
-        (
-            "PreferSameZone",
-            &zone_preferred,
-            None,
-            [true, true, true],
-            &[0, 1],
-        ),
-        (
-            "PreferClose without the zone",
-            &close_preferred,
-            None,
-            [false, false, true],
-            &[2],
-        ),
-        (
-            "PreferSameNode",
-            &node_preferred,
-            None,
-            [true, true, true],
-            &[0],
-        ),
-        (
-            "internalTrafficPolicy: Local",
-            &local,
-            None,
-            [true, true, true],
-            &[0],
-        ),
-    ];
-    for (case, service, policy, ready, expected) in cases {
-        let endpoints = spread(&shop)
-            .into_iter()
-            .zip(0..3)
-            .map(|(endpoint, number)| {
-                if ready[number] {
-                    endpoint
-                } else {
-                    endpoint.with_ready(false)
-                }
-            });
+    for Rule {
+        case,
+        field,
+        policy,
+        ready,
+        chosen,
+    } in RULES
+    {
+        let service = field.map_or_else(
+            || shop.service(),
+            |(name, value)| shop.service().with(name, json!(value)),
+        );
+        let endpoints = spread(&shop).into_iter().zip(ready);
+        let slice = shop.slice(endpoints.map(|(endpoint, ready)| endpoint.with_ready(ready)));
+        let policy = policy.map(|locality| locality_policy("inventory", locality));
+        let text = documents(
+            [service.manifest(), slice.manifest()]
+                .into_iter()
+                .chain(policy),
+        );
         agent.apply(shop.node.config(), |config| {
-            let policy = policy.map(|locality| locality_policy("inventory", locality));
-            config.put(
-                "inventory.yaml",
-                &documents(
-                    [service.manifest(), shop.slice(endpoints).manifest()]
-                        .into_iter()
-                        .chain(policy),
-                ),
-            )
+            config.put("inventory.yaml", &text)
         })?;
+
         let report = Client::run(&shop.caller, &dial(400))?;
         let shares = shares(&report);
-        for (number, &share) in shares.iter().enumerate() {
-            assert_eq!(
-                share > 0,
-                expected.contains(&number),
-                "{case}: {shares:?} {report:?}"
-            );
-        }
-        if expected.is_empty() {
+        let seen: Vec<_> = shares.iter().map(|&share| share > 0).collect();
+        assert_eq!(seen, chosen, "{case}: {shares:?} {report:?}");
+        if chosen == [false; 3] {
             assert_eq!(
                 report.failed.get("EHOSTUNREACH"),
                 Some(&400),
@@ -242,7 +227,7 @@ fn affinity_holds_and_expires() -> Result {
     let agent = shop.node.start_agent(&[])?;
 
     // Chance alone gives 2,000 equal answers once in 3^1999 runs.
-    let report = Client::run(&shop.caller, &dial(2_000))?;
+    let report = Client::run(&shop.caller, &dial_alone(2_000))?;
     let held = shares(&report);
     assert_eq!(
         held.iter().filter(|&&share| share > 0).count(),
@@ -258,7 +243,7 @@ fn affinity_holds_and_expires() -> Result {
         std::thread::sleep(Duration::from_millis(1_100));
         for (seen, share) in chosen
             .iter_mut()
-            .zip(shares(&Client::run(&shop.caller, &dial(1))?))
+            .zip(shares(&Client::run(&shop.caller, &dial_alone(1))?))
         {
             *seen |= share > 0;
         }
@@ -272,7 +257,7 @@ fn affinity_holds_and_expires() -> Result {
     );
 
     // The endpoint it holds to goes: the entry is ignored.
-    let report = Client::run(&shop.caller, &dial(1))?;
+    let report = Client::run(&shop.caller, &dial_alone(1))?;
     let number = shares(&report)
         .iter()
         .position(|&share| share == 1)
@@ -283,7 +268,7 @@ fn affinity_holds_and_expires() -> Result {
             .map(|other| shop.endpoint(other));
         shop.configure(&service, others)
     })?;
-    let after = shares(&Client::run(&shop.caller, &dial(100))?);
+    let after = shares(&Client::run(&shop.caller, &dial_alone(100))?);
     assert_eq!(after[number], 0, "{after:?}");
     assert!(after.contains(&100), "{after:?}");
     Ok(())

@@ -5,13 +5,13 @@ use mesh_tests::manifest::{Endpoint, Service, Slice, documents};
 use mesh_tests::network::{Families, Network, Pod};
 use mesh_tests::node::Node;
 use mesh_tests::peer::{Client, Dial, Exchange, Mode, Server, SocketOptions};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// `SO_MARK` of the agent's own sockets, part of the contract between kernel and agent ("mesh" in ASCII).
 const AGENT_MARK: u32 = 0x6d65_7368;
 
 /// An address that really exists (its owner answers) and is a cluster IP as well (the mesh's endpoint answers).
-const ADDRESS: &str = "10.96.0.200";
+const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 96, 0, 200));
 
 /// Pods around [`ADDRESS`]. Fields end in this order: processes before pods, pods before the node.
 struct Scene {
@@ -49,7 +49,9 @@ impl Scene {
         node.config().put(
             "echo.yaml",
             &documents([
-                Service::new("echo", &[ADDRESS]).port("grpc", 80).manifest(),
+                Service::new("echo", &[&ADDRESS.to_string()])
+                    .port("grpc", 80)
+                    .manifest(),
                 Slice::new("echo", "grpc", 7_000, [Endpoint::ready(endpoint.ipv4())]).manifest(),
             ]),
         )?;
@@ -64,7 +66,7 @@ impl Scene {
 }
 
 fn address(port: u16) -> SocketAddr {
-    SocketAddr::new(ADDRESS.parse().unwrap(), port)
+    SocketAddr::new(ADDRESS, port)
 }
 
 #[test]

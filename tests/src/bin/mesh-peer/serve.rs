@@ -5,7 +5,9 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
 use std::rc::Rc;
+use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 use tokio::task::{JoinHandle, LocalSet};
@@ -192,10 +194,26 @@ async fn obey_order(mut stream: TcpStream, counts: &SharedCounts) -> io::Result<
         download -= room as u64;
     }
     if ending == ServerEnding::Reset.code() {
+        // A reset throws away what the client has not acknowledged: then nobody knew the truth.
+        while unacknowledged(&stream)? > 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
         return stream.set_zero_linger();
     }
     if ending == ServerEnding::Close.code() {
         stream.shutdown().await?;
     }
     drain(&mut stream, u64::MAX, counts).await
+}
+
+/// Bytes written that the client has not acknowledged.
+fn unacknowledged(stream: &TcpStream) -> io::Result<i32> {
+    let mut bytes = 0;
+    // SAFETY: TIOCOUTQ (SIOCOUTQ for sockets) writes one int to the pointer, which is one.
+    let done = unsafe { libc::ioctl(stream.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
+    if done == 0 {
+        Ok(bytes)
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }
