@@ -13,7 +13,7 @@ use serde_json::Value;
 use std::fs::File;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::{Command, ExitStatus};
+use std::process::{Command, ExitStatus, Output};
 use std::time::Duration;
 
 /// How long an agent may take to become ready: loading six programs takes less than a second on an idle machine.
@@ -144,16 +144,24 @@ impl Agent {
         })
     }
 
-    /// Runs a reading command (`status`, `services`, `endpoints`, `connections`) against this agent; gives its output.
+    /// Runs a reading command (`status`, `services`, `endpoints`, `connections`) against this agent.
     ///
     /// # Errors
-    /// If the command fails.
-    pub fn command(&self, arguments: &[&str]) -> Result<String> {
+    /// If the command cannot be run.
+    pub fn output(&self, arguments: &[&str]) -> Result<Output> {
         let mut command = Command::new(crate::binary::agent()?);
         command
             .args(arguments)
             .args(["--admin", &self.admin.to_string()]);
-        let output = run(command)?;
+        run(command)
+    }
+
+    /// [`Agent::output`] of a command that must succeed: what it printed.
+    ///
+    /// # Errors
+    /// If the command fails.
+    pub fn command(&self, arguments: &[&str]) -> Result<String> {
+        let output = self.output(arguments)?;
         if output.status.success() {
             return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
         }

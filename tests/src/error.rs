@@ -1,5 +1,6 @@
 //! Why a test could not do what it set out to do.
 
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use std::time::Duration;
 pub type Result<T = ()> = std::result::Result<T, Error>;
 
 /// Why a step of a test failed. A missing requirement is an error too: tests fail, they never skip.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 pub enum Error {
     /// A system call or file operation failed.
     #[error("{attempt}: {source}")]
@@ -64,6 +65,13 @@ pub enum Error {
         /// The environment variable that names it.
         variable: &'static str,
     },
+}
+
+impl fmt::Debug for Error {
+    /// As it reads for people: this is what the test harness prints of a failed test.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 /// Names what an I/O operation was for.

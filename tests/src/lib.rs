@@ -4,7 +4,7 @@
 //! [`process`], [`network`]), the agent
 //! and where it works ([`node`], [`agent`], [`config_dir`], [`manifest`], [`metrics`], [`http`]), those who talk through
 //! the mesh ([`peer`], [`rpc`]), the scene of most
-//! tests ([`shop`]) and how results are judged ([`chi_square`]).
+//! tests ([`shop`]) and how results are judged ([`chi_square`], [`bpf`]).
 //!
 //! Nothing here leaves the machine: namespaces have no route out, and the host's own sockets stay on loopback.
 
@@ -31,6 +31,7 @@ pub mod rpc;
 
 pub mod shop;
 
+pub mod bpf;
 pub mod chi_square;
 
 pub use error::{Error, Result};

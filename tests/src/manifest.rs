@@ -172,6 +172,14 @@ impl Slice {
         }
     }
 
+    /// Whether it has no endpoint.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.object["endpoints"]
+            .as_array()
+            .is_none_or(Vec::is_empty)
+    }
+
     /// Names the slice, where the given name is not unique.
     #[must_use]
     pub fn named(mut self, name: &str) -> Self {
@@ -223,11 +231,16 @@ pub fn workload(name: &str, addresses: &[IpAddr]) -> String {
             .filter(move |address| address.is_ipv6() == is_ipv6)
             .map(endpoint)
     };
-    documents([
-        Service::new(name, &[]).port("none", 9).manifest(),
-        Slice::new(name, "none", 9, of_family(false)).manifest(),
-        Slice::new(name, "none", 9, of_family(true)).manifest(),
-    ])
+    let slices = [false, true].map(|is_ipv6| Slice::new(name, "none", 9, of_family(is_ipv6)));
+    let slices = slices
+        .iter()
+        .filter(|slice| !slice.is_empty())
+        .map(Slice::manifest);
+    documents(
+        [Service::new(name, &[]).port("none", 9).manifest()]
+            .into_iter()
+            .chain(slices),
+    )
 }
 
 /// Joins manifests into one file.

@@ -96,7 +96,13 @@ impl Shop {
     /// A slice of the Service.
     #[must_use]
     pub fn slice(&self, endpoints: impl IntoIterator<Item = Endpoint>) -> Slice {
-        Slice::new("inventory", "grpc", TARGET_PORT, endpoints)
+        self.slice_of("inventory", endpoints)
+    }
+
+    /// A slice of another Service with the shop's pods.
+    #[must_use]
+    pub fn slice_of(&self, service: &str, endpoints: impl IntoIterator<Item = Endpoint>) -> Slice {
+        Slice::new(service, "grpc", TARGET_PORT, endpoints)
     }
 
     /// Writes the Service and its slice to `inventory.yaml`.

@@ -61,6 +61,12 @@ impl Client {
         })
     }
 
+    /// Whether it has still to end.
+    #[must_use]
+    pub fn is_running(&mut self) -> bool {
+        self.process.is_running()
+    }
+
     /// Tells a client that holds connections, or connects until told, to finish; gives its last report.
     ///
     /// # Errors
