@@ -45,6 +45,8 @@ struct Step {
     name: &'static str,
     scope: Scope,
     needs_root: bool,
+    /// Whether this kind of machine can do it at all.
+    possible: fn(&Machine) -> bool,
     inspect: fn(&Machine) -> Finding,
     carry_out: fn(&Machine) -> Result<(), Error>,
     by_hand: fn(&Machine) -> String,
@@ -80,7 +82,8 @@ pub(crate) fn setup(scope: Scope) -> Result<(), Error> {
         note(format_args!("setup: {:<10} missing: {lacking}", step.name));
         // Later steps build on earlier ones: after the first that is
         // impossible, the rest is only reported.
-        if missing_count > 0 || (step.needs_root && !machine.is_root) || !possible(step) {
+        if missing_count > 0 || (step.needs_root && !machine.is_root) || !(step.possible)(&machine)
+        {
             let by_hand = (step.by_hand)(&machine);
             note(format_args!(
                 "setup: {:<10} to do by hand: {by_hand}",
@@ -95,10 +98,6 @@ pub(crate) fn setup(scope: Scope) -> Result<(), Error> {
         0 => Ok(()),
         count => Err(Error::SetupIncomplete { count }),
     }
-}
-
-fn possible(step: &Step) -> bool {
-    step.name != debian::STEP.name || debian::has_apt()
 }
 
 fn carry_out(step: &Step, machine: &Machine) -> Result<(), Error> {

@@ -12,6 +12,7 @@ pub(super) const STEP: Step = Step {
     name: "linker",
     scope: Scope::Build,
     needs_root: false,
+    possible: |_| true,
     inspect,
     carry_out,
     by_hand,
