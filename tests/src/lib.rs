@@ -28,6 +28,8 @@ pub mod node;
 pub mod peer;
 pub mod rpc;
 
+pub mod shop;
+
 pub mod chi_square;
 
 pub use error::{Error, Result};
