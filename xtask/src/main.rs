@@ -2,6 +2,7 @@
 
 mod bpf_toolchain;
 mod build;
+mod demo;
 mod error;
 mod process;
 mod setup;
@@ -14,6 +15,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::build::build_agent;
+use crate::demo::{DemoOptions, demo};
 use crate::error::Error;
 use crate::setup::{Scope, setup};
 use crate::test::{Step, test};
@@ -37,6 +39,8 @@ enum Task {
         #[arg(long, value_name = "STEP")]
         only: Vec<Step>,
     },
+    /// Shows the mesh at work: a shop of gRPC services, live figures, a change under load
+    Demo(DemoOptions),
 }
 
 fn main() -> ExitCode {
@@ -57,5 +61,6 @@ fn perform(task: Task) -> Result<(), Error> {
             build_agent()
         }
         Task::Test { only } => test(&only),
+        Task::Demo(options) => demo(&options),
     }
 }

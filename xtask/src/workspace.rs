@@ -23,6 +23,12 @@ pub(crate) fn agent() -> PathBuf {
     target().join("release/mesh-agent")
 }
 
+/// The demo's release build.
+#[must_use]
+pub(crate) fn demo() -> PathBuf {
+    target().join("release/mesh-demo")
+}
+
 /// The Python environment with the gRPC peers of the behaviour tests.
 #[must_use]
 pub(crate) fn python_environment() -> PathBuf {

@@ -1,8 +1,9 @@
 //! The inventory service: reserves items, each once payment has settled its charge.
 
+use crate::payload::{check_payload, payload};
 use crate::protocol::inventory_server::Inventory;
 use crate::protocol::payment_client::PaymentClient;
-use crate::protocol::{Charge, Hop, ReserveRequest, Reserved, check_payload, payload};
+use crate::protocol::{Charge, Hop, ReserveRequest, Reserved};
 use crate::upstream::Upstream;
 use std::sync::Arc;
 use tokio::sync::mpsc::{Sender, channel};

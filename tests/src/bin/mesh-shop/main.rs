@@ -2,6 +2,7 @@
 
 mod inventory;
 mod order;
+mod payload;
 mod payment;
 mod protocol;
 mod storefront;

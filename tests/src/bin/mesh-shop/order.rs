@@ -1,8 +1,9 @@
 //! The order service: places an order by reserving its items.
 
+use crate::payload::{check_payload, payload};
 use crate::protocol::inventory_client::InventoryClient;
 use crate::protocol::order_server::Order;
-use crate::protocol::{Hop, PlaceReply, PlaceRequest, ReserveRequest, check_payload, payload};
+use crate::protocol::{Hop, PlaceReply, PlaceRequest, ReserveRequest};
 use crate::upstream::Upstream;
 use tonic::{Request, Response, Status};
 

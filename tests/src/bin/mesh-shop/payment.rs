@@ -1,7 +1,8 @@
 //! The payment service: settles each charge as it comes.
 
+use crate::payload::{check_payload, payload};
 use crate::protocol::payment_server::Payment;
-use crate::protocol::{Charge, Hop, Settled, check_payload, payload};
+use crate::protocol::{Charge, Hop, Settled};
 use std::pin::Pin;
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status, Streaming};

@@ -1,7 +1,8 @@
 //! The load generator: places orders at a steady rate and prints a tally of who answered.
 
+use crate::payload::{check_payload, payload};
 use crate::protocol::order_client::OrderClient;
-use crate::protocol::{PlaceReply, PlaceRequest, check_payload, payload};
+use crate::protocol::{PlaceReply, PlaceRequest};
 use crate::upstream::Upstream;
 use mesh_tests::shop::Tally;
 use std::io::{self, Write};
@@ -48,12 +49,7 @@ pub(crate) async fn place_orders(order: Upstream, rate: u32) -> io::Result<()> {
     }
 }
 
-async fn work(
-    order: Arc<Upstream>,
-    ledger: Arc<Mutex<Ledger>>,
-    number: Arc<AtomicU64>,
-    rate: u32,
-) {
+async fn work(order: Arc<Upstream>, ledger: Arc<Mutex<Ledger>>, number: Arc<AtomicU64>, rate: u32) {
     let mut ticks = interval(Duration::from_secs(1) * WORKER_COUNT / rate.max(1));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -92,8 +88,7 @@ fn enter(ledger: &mut Ledger, result: Result<PlaceReply, Status>, time_us: u64) 
         }
         Err(status) => {
             ledger.tally.errors += 1;
-            ledger.tally.last_error =
-                Some(format!("{:?}: {}", status.code(), status.message()));
+            ledger.tally.last_error = Some(format!("{:?}: {}", status.code(), status.message()));
         }
     }
 }
