@@ -1,10 +1,9 @@
 //! Support for behaviour tests: pods made of network namespaces and cgroups, agents, manifests and peers.
 //!
 //! Reading order: [`error`], [`deadline`], [`mounts`], then what a pod is made of ([`cgroup`], [`namespace`],
-//! [`process`], [`network`]), the agent
-//! and where it works ([`node`], [`agent`], [`config_dir`], [`manifest`], [`metrics`], [`http`]), those who talk through
-//! the mesh ([`peer`], [`rpc`]), the scene of most
-//! tests ([`shop`]) and how results are judged ([`chi_square`], [`bpf`]).
+//! [`process`], [`network`]), the agent and where it works ([`node`], [`agent`], [`config_dir`], [`manifest`],
+//! [`metrics`], [`http`]), those who talk through the mesh ([`peer`], [`rpc`]; [`shop`] for the demo), the scene of
+//! most tests ([`scene`]) and how results are judged ([`chi_square`], [`bpf`]).
 //!
 //! Nothing here leaves the machine: namespaces have no route out, and the host's own sockets stay on loopback.
 
@@ -28,8 +27,9 @@ pub mod node;
 
 pub mod peer;
 pub mod rpc;
-
 pub mod shop;
+
+pub mod scene;
 
 pub mod bpf;
 pub mod chi_square;

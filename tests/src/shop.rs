@@ -1,120 +1,107 @@
-//! One caller and three pods of a Service `inventory`, which say who they are: the scene of most tests.
+//! What the demo's load generator tells the demo: one [`Tally`] per line of JSON.
 
-use crate::error::Result;
-use crate::manifest::{Endpoint, Service, Slice, documents, workload};
-use crate::network::{Families, Network, Pod};
-use crate::node::Node;
-use crate::peer::{Mode, Server};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
-/// The Service's address; no pod has a route to it.
-pub const CLUSTER_IP: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 96, 0, 10));
-
-/// The Service's port.
-pub const PORT: u16 = 80;
-
-/// The port that its endpoints listen at.
-pub const TARGET_PORT: u16 = 7_000;
-
-/// The scene. Fields end in this order: processes before pods, pods before the node.
-#[derive(Debug)]
-pub struct Shop {
-    /// The servers, by number.
-    pub servers: Vec<Server>,
-    /// The pods they run in: `inventory-0` to `inventory-2`.
-    pub callees: Vec<Pod>,
-    /// Workload `caller`.
-    pub caller: Pod,
-    /// The bridge between them.
-    pub network: Network,
-    /// Where the agent is to run.
-    pub node: Node,
+/// Everything that has happened since the load began.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub struct Tally {
+    /// Orders that were answered in full.
+    pub orders: u64,
+    /// Orders that were not.
+    pub errors: u64,
+    /// What the last of those errors was.
+    pub last_error: Option<String>,
+    /// Calls by service, then by the endpoint that says it answered.
+    pub answered: BTreeMap<String, BTreeMap<String, u64>>,
+    /// Median time of the orders since the tally before this one, in µs.
+    pub order_p50_us: u64,
+    /// 99th percentile of the same.
+    pub order_p99_us: u64,
 }
 
-impl Shop {
-    /// Sets the scene with servers that say who they are; the configuration names the caller only.
-    ///
-    /// # Errors
-    /// If the machine refuses.
-    pub fn open() -> Result<Self> {
-        Self::with_mode(Mode::Banner)
+impl Tally {
+    /// Calls that one endpoint answered.
+    #[must_use]
+    pub fn calls(&self, service: &str, endpoint: &str) -> u64 {
+        self.answered
+            .get(service)
+            .and_then(|endpoints| endpoints.get(endpoint))
+            .copied()
+            .unwrap_or(0)
     }
 
-    /// Sets the scene with servers of another mode.
-    ///
-    /// # Errors
-    /// If the machine refuses.
-    pub fn with_mode(mode: Mode) -> Result<Self> {
-        let node = Node::new("node-a")?;
-        let mut network = Network::new()?;
-        let caller = network.add_pod(node.cgroup(), "caller-0", Families::V4)?;
-        let mut callees = Vec::new();
-        let mut servers = Vec::new();
-        for number in 0..3 {
-            let name = Self::identity(number);
-            let pod = network.add_pod(node.cgroup(), &name, Families::V4)?;
-            let mut server = Server::start(&pod)?;
-            server.listen(SocketAddr::new(pod.ipv4(), TARGET_PORT), mode, &name)?;
-            callees.push(pod);
-            servers.push(server);
+    /// What has happened since `earlier`; the times are those of `self`.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        let answered = self
+            .answered
+            .iter()
+            .map(|(service, endpoints)| {
+                let counts = endpoints
+                    .iter()
+                    .map(|(endpoint, count)| {
+                        (endpoint.clone(), count - earlier.calls(service, endpoint))
+                    })
+                    .collect();
+                (service.clone(), counts)
+            })
+            .collect();
+        Self {
+            orders: self.orders - earlier.orders,
+            errors: self.errors - earlier.errors,
+            answered,
+            ..self.clone()
         }
-        node.config()
-            .put("caller.yaml", &workload("caller", &[caller.ipv4()]))?;
-        Ok(Self {
-            servers,
-            callees,
-            caller,
-            network,
-            node,
-        })
     }
 
-    /// Name of a pod, and what its server says.
+    /// The part of a service's calls that one endpoint answered, from 0 to 1.
     #[must_use]
-    pub fn identity(number: usize) -> String {
-        format!("inventory-{number}")
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a demo's counters stay far below 2^53"
+    )]
+    pub fn share(&self, service: &str, endpoint: &str) -> f64 {
+        let total: u64 = self
+            .answered
+            .get(service)
+            .map_or(0, |endpoints| endpoints.values().sum());
+        if total == 0 {
+            return 0.0;
+        }
+        self.calls(service, endpoint) as f64 / total as f64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tally(counts: &[(&str, u64)]) -> Tally {
+        let endpoints = counts
+            .iter()
+            .map(|&(endpoint, count)| (endpoint.to_owned(), count))
+            .collect();
+        Tally {
+            orders: counts.iter().map(|(_, count)| count).sum(),
+            answered: [("inventory".to_owned(), endpoints)].into(),
+            ..Tally::default()
+        }
     }
 
-    /// The Service.
-    #[must_use]
-    pub fn service(&self) -> Service {
-        Service::new("inventory", &["10.96.0.10"]).port("grpc", PORT)
+    #[test]
+    fn shares_are_of_the_calls_between_two_tallies() {
+        let before = tally(&[("inventory-0", 10), ("inventory-1", 10)]);
+        let after = tally(&[("inventory-0", 10), ("inventory-1", 13), ("inventory-2", 1)]);
+        let between = after.since(&before);
+        assert_eq!(between.orders, 4);
+        assert_eq!(between.calls("inventory", "inventory-0"), 0);
+        assert!((between.share("inventory", "inventory-1") - 0.75).abs() < 1e-9);
+        assert!((between.share("inventory", "inventory-2") - 0.25).abs() < 1e-9);
     }
 
-    /// A pod as a ready endpoint.
-    #[must_use]
-    pub fn endpoint(&self, number: usize) -> Endpoint {
-        Endpoint::ready(self.callees[number].ipv4()).pod(&Self::identity(number))
-    }
-
-    /// A pod as a terminating endpoint.
-    #[must_use]
-    pub fn terminating(&self, number: usize) -> Endpoint {
-        Endpoint::terminating(self.callees[number].ipv4()).pod(&Self::identity(number))
-    }
-
-    /// A slice of the Service.
-    #[must_use]
-    pub fn slice(&self, endpoints: impl IntoIterator<Item = Endpoint>) -> Slice {
-        self.slice_of("inventory", endpoints)
-    }
-
-    /// A slice of another Service with the shop's pods.
-    #[must_use]
-    pub fn slice_of(&self, service: &str, endpoints: impl IntoIterator<Item = Endpoint>) -> Slice {
-        Slice::new(service, "grpc", TARGET_PORT, endpoints)
-    }
-
-    /// Writes the Service and its slice to `inventory.yaml`.
-    ///
-    /// # Errors
-    /// If the machine refuses.
-    pub fn configure(
-        &self,
-        service: &Service,
-        endpoints: impl IntoIterator<Item = Endpoint>,
-    ) -> Result {
-        let text = documents([service.manifest(), self.slice(endpoints).manifest()]);
-        self.node.config().put("inventory.yaml", &text)
+    #[test]
+    fn an_unknown_service_has_no_share() {
+        assert!(tally(&[]).share("payment", "payment-0").abs() < 1e-9);
     }
 }

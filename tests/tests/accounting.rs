@@ -8,7 +8,7 @@ use mesh_tests::metrics::Metrics;
 use mesh_tests::peer::{
     Client, Dial, Ending, Exchange, Mode, ORDER_LEN, Server, ServerEnding, SocketOptions,
 };
-use mesh_tests::shop::{CLUSTER_IP, PORT, Shop};
+use mesh_tests::scene::{CLUSTER_IP, PORT, Scene};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -137,9 +137,9 @@ const SIZES: [(u64, u64); 4] = [(0, 1), (1, 1), (1_000, 100_000), (3 << 20, 5 <<
 /// Every way to end a connection, each with sizes from one byte to some MiB, in a mesh of its own.
 #[test]
 fn bytes_and_close_reasons_are_exact_for_every_ending() -> Result {
-    let shop = Shop::with_mode(Mode::Command)?;
-    shop.configure(&shop.service(), [shop.endpoint(0)])?;
-    let agent = shop.node.start_agent(&[])?;
+    let scene = Scene::with_mode(Mode::Command)?;
+    scene.configure(&scene.service(), [scene.endpoint(0)])?;
+    let agent = scene.node.start_agent(&[])?;
     let mut expected = Ledger::default();
     let mut reasons = std::collections::BTreeMap::<String, u64>::new();
     for (case, server_ending, ending, unread, reason) in ENDINGS {
@@ -154,7 +154,7 @@ fn bytes_and_close_reasons_are_exact_for_every_ending() -> Result {
                 .count(3)
                 .exchange(exchange)
                 .ending(ending);
-            let report = Client::run(&shop.caller, &dial)?;
+            let report = Client::run(&scene.caller, &dial)?;
             assert_eq!(report.connected, 3, "{case}: {report:?}");
             expected.opened += 3;
             expected.sent += 3 * (ORDER_LEN as u64 + upload);
@@ -174,16 +174,19 @@ fn bytes_and_close_reasons_are_exact_for_every_ending() -> Result {
 
 #[test]
 fn bytes_move_while_connections_are_open_and_are_exact_within_a_second() -> Result {
-    let shop = Shop::with_mode(Mode::Echo)?;
-    shop.configure(&shop.service(), (0..3).map(|number| shop.endpoint(number)))?;
-    let agent = shop.node.start_agent(&[])?;
+    let scene = Scene::with_mode(Mode::Echo)?;
+    scene.configure(
+        &scene.service(),
+        (0..3).map(|number| scene.endpoint(number)),
+    )?;
+    let agent = scene.node.start_agent(&[])?;
     let dial = |bytes| {
         Dial::new([TARGET])
             .count(4)
             .exchange(Exchange::Echo { bytes })
     };
 
-    let small = Client::start(&shop.caller, &dial(1).hold())?;
+    let small = Client::start(&scene.caller, &dial(1).hold())?;
     small.report()?;
     let mut expected = Ledger {
         opened: 4,
@@ -194,7 +197,7 @@ fn bytes_move_while_connections_are_open_and_are_exact_within_a_second() -> Resu
     };
     expect(&agent, "one byte each way, open", &FLOW, &expected)?;
 
-    let large = Client::start(&shop.caller, &dial(2_000_000).hold())?;
+    let large = Client::start(&scene.caller, &dial(2_000_000).hold())?;
     large.report()?;
     expected.opened = 8;
     expected.active = 8;
@@ -214,14 +217,17 @@ fn bytes_move_while_connections_are_open_and_are_exact_within_a_second() -> Resu
 
 #[test]
 fn counters_never_go_back_while_connections_come_and_go() -> Result {
-    let shop = Shop::with_mode(Mode::Echo)?;
-    shop.configure(&shop.service(), (0..3).map(|number| shop.endpoint(number)))?;
-    let agent = shop.node.start_agent(&[])?;
+    let scene = Scene::with_mode(Mode::Echo)?;
+    scene.configure(
+        &scene.service(),
+        (0..3).map(|number| scene.endpoint(number)),
+    )?;
+    let agent = scene.node.start_agent(&[])?;
     let mut dial = Dial::new([TARGET])
         .count(1_000_000)
         .exchange(Exchange::Echo { bytes: 50_000 });
     dial.until_told = true;
-    let client = Client::start(&shop.caller, &dial.ending(Ending::Reset))?;
+    let client = Client::start(&scene.caller, &dial.ending(Ending::Reset))?;
 
     let mut last = Metrics::default();
     let mut moved = 0;
@@ -256,11 +262,12 @@ struct Failure {
     counted: &'static str,
 }
 
-fn failures(shop: &Shop) -> Result<[Failure; 5]> {
+fn failures(scene: &Scene) -> Result<[Failure; 5]> {
     // The callee does not forward, so what is routed to it for another address vanishes: a black hole.
     let hole: SocketAddr = SocketAddr::from(([10, 245, 0, 1], 7_000));
-    let gateway = shop.callees[0].ipv4();
-    shop.caller
+    let gateway = scene.callees[0].ipv4();
+    scene
+        .caller
         .namespace()
         .ip(&format!("route add 10.245.0.0/16 via {gateway}\n"))?;
     let refusing = SocketAddr::new(gateway, 9);
@@ -291,10 +298,10 @@ fn failures(shop: &Shop) -> Result<[Failure; 5]> {
 
 #[test]
 fn failures_are_counted_by_errno() -> Result {
-    let shop = Shop::open()?;
-    let failures = failures(&shop)?;
-    shop.configure(&shop.service(), [])?;
-    let agent = shop.node.start_agent(&[])?;
+    let scene = Scene::open()?;
+    let failures = failures(&scene)?;
+    scene.configure(&scene.service(), [])?;
+    let agent = scene.node.start_agent(&[])?;
 
     let mut expected = std::collections::BTreeMap::<String, u64>::new();
     for Failure {
@@ -304,16 +311,16 @@ fn failures_are_counted_by_errno() -> Result {
         counted,
     } in failures
     {
-        agent.apply(shop.node.config(), |config| {
+        agent.apply(scene.node.config(), |config| {
             let port = endpoint.map_or(7_000, |address| address.port());
             let ready = endpoint.map(|address| Endpoint::ready(address.ip()));
             let slice = Slice::new("inventory", "grpc", port, ready).named("inventory-one");
             config.put(
                 "inventory.yaml",
-                &documents([shop.service().manifest(), slice.manifest()]),
+                &documents([scene.service().manifest(), slice.manifest()]),
             )
         })?;
-        let report = Client::run(&shop.caller, &Dial::new([TARGET]).count(5).socket(socket))?;
+        let report = Client::run(&scene.caller, &Dial::new([TARGET]).count(5).socket(socket))?;
         assert_eq!(report.failed.get(seen), Some(&5), "{report:?}");
         *expected.entry(counted.to_owned()).or_default() += 5;
         let ledger = Ledger {
@@ -327,22 +334,23 @@ fn failures_are_counted_by_errno() -> Result {
 
 #[test]
 fn retransmissions_of_a_failed_attempt_are_counted() -> Result {
-    let shop = Shop::open()?;
-    let gateway = shop.callees[0].ipv4();
-    shop.caller
+    let scene = Scene::open()?;
+    let gateway = scene.callees[0].ipv4();
+    scene
+        .caller
         .namespace()
         .ip(&format!("route add 10.245.0.0/16 via {gateway}\n"))?;
-    shop.configure(
-        &shop.service(),
+    scene.configure(
+        &scene.service(),
         [Endpoint::ready("10.245.0.1".parse().unwrap())],
     )?;
-    let agent = shop.node.start_agent(&[])?;
+    let agent = scene.node.start_agent(&[])?;
     // The SYN is sent again after one second, and given up at the next timer, two seconds later.
     let socket = SocketOptions {
         user_timeout_ms: Some(1_500),
         ..SocketOptions::default()
     };
-    let report = Client::run(&shop.caller, &Dial::new([TARGET]).socket(socket))?;
+    let report = Client::run(&scene.caller, &Dial::new([TARGET]).socket(socket))?;
     assert_eq!(report.failed.get("ETIMEDOUT"), Some(&1), "{report:?}");
     eventually("one retransmission counted", FRESH, || {
         let metrics = agent.metrics().map_err(|error| error.to_string())?;
@@ -355,13 +363,13 @@ fn retransmissions_of_a_failed_attempt_are_counted() -> Result {
 
 #[test]
 fn histograms_hold_one_connect_time_per_connection_and_its_round_trips() -> Result {
-    let shop = Shop::with_mode(Mode::Echo)?;
-    shop.configure(&shop.service(), [shop.endpoint(0)])?;
-    let agent = shop.node.start_agent(&[])?;
+    let scene = Scene::with_mode(Mode::Echo)?;
+    scene.configure(&scene.service(), [scene.endpoint(0)])?;
+    let agent = scene.node.start_agent(&[])?;
     let dial = Dial::new([TARGET])
         .count(50)
         .exchange(Exchange::Echo { bytes: 1_000 });
-    Client::run(&shop.caller, &dial)?;
+    Client::run(&scene.caller, &dial)?;
     let mut opened = Ledger {
         opened: 50,
         closed: closed("fin", 50),
@@ -390,13 +398,13 @@ fn histograms_hold_one_connect_time_per_connection_and_its_round_trips() -> Resu
 
 #[test]
 fn a_process_of_the_host_is_named_by_its_command() -> Result {
-    let shop = Shop::open()?;
-    let mut server = Server::start_in(shop.node.cgroup(), None)?;
+    let scene = Scene::open()?;
+    let mut server = Server::start_in(scene.node.cgroup(), None)?;
     let listen: SocketAddr = mesh_tests::node::admin_address();
     server.listen(listen, Mode::Banner, "host")?;
     // On the host a cluster address lies in loopback: were it not rewritten, nothing would leave the machine.
     let cluster_ip = "127.96.0.10";
-    shop.node.config().put(
+    scene.node.config().put(
         "ledger.yaml",
         &documents([
             Service::new("ledger", &[cluster_ip])
@@ -411,10 +419,10 @@ fn a_process_of_the_host_is_named_by_its_command() -> Result {
             .manifest(),
         ]),
     )?;
-    let agent = shop.node.start_agent(&[])?;
+    let agent = scene.node.start_agent(&[])?;
     let target = SocketAddr::new(cluster_ip.parse().unwrap(), PORT);
     let dial = Dial::new([target]).count(7).exchange(Exchange::Banner);
-    let report = Client::start_in(shop.node.cgroup(), None, &dial)?.report()?;
+    let report = Client::start_in(scene.node.cgroup(), None, &dial)?.report()?;
     assert_eq!(report.answers_of("host"), 7, "{report:?}");
     let flow = [
         ("source_workload", "mesh-peer"),
@@ -432,13 +440,13 @@ fn a_process_of_the_host_is_named_by_its_command() -> Result {
 
 #[test]
 fn open_connections_are_listed_with_both_their_ends() -> Result {
-    let shop = Shop::with_mode(Mode::Echo)?;
-    shop.configure(&shop.service(), [shop.endpoint(0)])?;
-    let agent = shop.node.start_agent(&[])?;
+    let scene = Scene::with_mode(Mode::Echo)?;
+    scene.configure(&scene.service(), [scene.endpoint(0)])?;
+    let agent = scene.node.start_agent(&[])?;
     let dial = Dial::new([TARGET])
         .count(3)
         .exchange(Exchange::Echo { bytes: 10_000 });
-    let client = Client::start(&shop.caller, &dial.hold())?;
+    let client = Client::start(&scene.caller, &dial.hold())?;
     let local = client.report()?.first_local.expect("three connected");
 
     let list = eventually("three connections listed", FRESH, || {
@@ -454,7 +462,7 @@ fn open_connections_are_listed_with_both_their_ends() -> Result {
     let rows = list["connections"].as_array().cloned().unwrap_or_default();
     let row = rows.iter().find(|row| row["local"] == local.to_string());
     let row = row.unwrap_or_else(|| panic!("{local} in {list}"));
-    let endpoint = SocketAddr::new(shop.callees[0].ipv4(), mesh_tests::shop::TARGET_PORT);
+    let endpoint = SocketAddr::new(scene.callees[0].ipv4(), mesh_tests::scene::TARGET_PORT);
     for (field, expected) in [
         ("source", "shop/caller".to_owned()),
         ("requested", TARGET.to_string()),

@@ -6,7 +6,7 @@ use mesh_tests::deadline::eventually;
 use mesh_tests::manifest::{Endpoint, Service, Slice, documents};
 use mesh_tests::node::run;
 use mesh_tests::peer::{Client, Dial, Ending, Exchange};
-use mesh_tests::shop::{CLUSTER_IP, PORT, Shop};
+use mesh_tests::scene::{CLUSTER_IP, PORT, Scene};
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
 use std::process::Command;
@@ -22,18 +22,18 @@ fn dial(count: u64) -> Dial {
         .ending(Ending::Reset)
 }
 
-/// Which of the shop's endpoints answer.
-fn answering(shop: &Shop) -> Result<Vec<usize>> {
-    let report = Client::run(&shop.caller, &dial(100))?;
+/// Which of the scene's endpoints answer.
+fn answering(scene: &Scene) -> Result<Vec<usize>> {
+    let report = Client::run(&scene.caller, &dial(100))?;
     Ok((0..3)
-        .filter(|&number| report.answers_of(&Shop::identity(number)) > 0)
+        .filter(|&number| report.answers_of(&Scene::identity(number)) > 0)
         .collect())
 }
 
 /// Awaits that exactly these endpoints answer.
-fn await_answering(shop: &Shop, expected: &[usize]) -> Result {
+fn await_answering(scene: &Scene, expected: &[usize]) -> Result {
     eventually(&format!("endpoints {expected:?} answer"), LIMIT, || {
-        let seen = answering(shop).map_err(|error| error.to_string())?;
+        let seen = answering(scene).map_err(|error| error.to_string())?;
         if seen == expected {
             Ok(())
         } else {
@@ -110,19 +110,19 @@ const WRONG: [Wrong; 8] = [
 
 #[test]
 fn every_mistake_is_named_with_its_place_and_changes_nothing() -> Result {
-    let shop = Shop::open()?;
-    shop.configure(&shop.service(), [shop.endpoint(0), shop.endpoint(1)])?;
-    let agent = shop.node.start_agent(&[])?;
+    let scene = Scene::open()?;
+    scene.configure(&scene.service(), [scene.endpoint(0), scene.endpoint(1)])?;
+    let agent = scene.node.start_agent(&[])?;
     for Wrong { case, text, says } in WRONG {
         println!("{case}");
-        shop.node.config().put("wrong.yaml", text)?;
+        scene.node.config().put("wrong.yaml", text)?;
         let mut words = vec!["wrong.yaml"];
         words.extend(says);
         await_problem(&agent, &words)?;
-        assert_eq!(answering(&shop)?, [0, 1], "{case}");
+        assert_eq!(answering(&scene)?, [0, 1], "{case}");
 
         let mut validate = Command::new(mesh_tests::binary::agent()?);
-        validate.arg("validate").arg(shop.node.config().path());
+        validate.arg("validate").arg(scene.node.config().path());
         let output = run(validate)?;
         assert_eq!(output.status.code(), Some(1), "{case}: {output:?}");
         let said = [output.stdout, output.stderr].concat();
@@ -132,7 +132,7 @@ fn every_mistake_is_named_with_its_place_and_changes_nothing() -> Result {
             "{case}: {words:?} in {said}"
         );
     }
-    shop.node.config().remove("wrong.yaml")?;
+    scene.node.config().remove("wrong.yaml")?;
     eventually("no problem left", LIMIT, || {
         let problems = agent.api("problems").map_err(|error| error.to_string())?;
         if problems["total"] == 0 {
@@ -145,17 +145,17 @@ fn every_mistake_is_named_with_its_place_and_changes_nothing() -> Result {
 
 #[test]
 fn a_file_that_turns_bad_keeps_its_last_good_version() -> Result {
-    let shop = Shop::open()?;
-    shop.configure(&shop.service(), [shop.endpoint(0)])?;
-    let agent = shop.node.start_agent(&[])?;
+    let scene = Scene::open()?;
+    scene.configure(&scene.service(), [scene.endpoint(0)])?;
+    let agent = scene.node.start_agent(&[])?;
     for bad in ["{{{", "kind: Service\n\tspec: x\n"] {
-        shop.node.config().put("inventory.yaml", bad)?;
+        scene.node.config().put("inventory.yaml", bad)?;
         await_problem(&agent, &["inventory.yaml"])?;
-        assert_eq!(answering(&shop)?, [0], "{bad:?}");
+        assert_eq!(answering(&scene)?, [0], "{bad:?}");
         assert!(agent.metrics()?.count("mesh_config_rejected", &[]) > 0);
     }
-    shop.configure(&shop.service(), [shop.endpoint(1)])?;
-    await_answering(&shop, &[1])?;
+    scene.configure(&scene.service(), [scene.endpoint(1)])?;
+    await_answering(&scene, &[1])?;
     eventually("nothing rejected", LIMIT, || {
         let metrics = agent.metrics().map_err(|error| error.to_string())?;
         match metrics.count("mesh_config_rejected", &[]) {
@@ -167,14 +167,14 @@ fn a_file_that_turns_bad_keeps_its_last_good_version() -> Result {
 
 #[test]
 fn no_ready_endpoint_means_host_unreachable() -> Result {
-    let shop = Shop::open()?;
-    shop.configure(&shop.service(), [shop.endpoint(0)])?;
-    let agent = shop.node.start_agent(&[])?;
-    let unready = Endpoint::not_ready(shop.callees[0].ipv4());
-    agent.apply(shop.node.config(), |_| {
-        shop.configure(&shop.service(), [unready])
+    let scene = Scene::open()?;
+    scene.configure(&scene.service(), [scene.endpoint(0)])?;
+    let agent = scene.node.start_agent(&[])?;
+    let unready = Endpoint::not_ready(scene.callees[0].ipv4());
+    agent.apply(scene.node.config(), |_| {
+        scene.configure(&scene.service(), [unready])
     })?;
-    let report = Client::run(&shop.caller, &dial(20))?;
+    let report = Client::run(&scene.caller, &dial(20))?;
     assert_eq!(report.failed.get("EHOSTUNREACH"), Some(&20), "{report:?}");
     let metrics = agent.metrics()?;
     assert_eq!(
@@ -186,9 +186,9 @@ fn no_ready_endpoint_means_host_unreachable() -> Result {
 
 #[test]
 fn an_empty_directory_is_a_configuration() -> Result {
-    let shop = Shop::open()?;
-    shop.node.config().remove("caller.yaml")?;
-    let agent = shop.node.start_agent(&[])?;
+    let scene = Scene::open()?;
+    scene.node.config().remove("caller.yaml")?;
+    let agent = scene.node.start_agent(&[])?;
     assert_eq!(agent.api("services")?["services"], serde_json::json!([]));
     let status = agent.command(&["status"])?;
     assert!(!status.is_empty());
@@ -197,18 +197,22 @@ fn an_empty_directory_is_a_configuration() -> Result {
 
 #[test]
 fn a_directory_that_vanishes_and_returns_is_followed() -> Result {
-    let shop = Shop::open()?;
-    shop.configure(&shop.service(), [shop.endpoint(0)])?;
-    let agent = shop.node.start_agent(&[])?;
-    let path = shop.node.config().path();
-    let aside = shop.node.config().scratch().join("aside");
+    let scene = Scene::open()?;
+    scene.configure(&scene.service(), [scene.endpoint(0)])?;
+    let agent = scene.node.start_agent(&[])?;
+    let path = scene.node.config().path();
+    let aside = scene.node.config().scratch().join("aside");
     fs::rename(&path, &aside).expect("the directory can be moved");
     await_problem(&agent, &[&path.display().to_string()])?;
-    assert_eq!(answering(&shop)?, [0], "the last good state stays in force");
+    assert_eq!(
+        answering(&scene)?,
+        [0],
+        "the last good state stays in force"
+    );
 
     fs::rename(&aside, &path).expect("the directory can be moved back");
-    shop.configure(&shop.service(), [shop.endpoint(2)])?;
-    await_answering(&shop, &[2])?;
+    scene.configure(&scene.service(), [scene.endpoint(2)])?;
+    await_answering(&scene, &[2])?;
     eventually("no problem left", LIMIT, || {
         let problems = agent.api("problems").map_err(|error| error.to_string())?;
         if problems["total"] == 0 {
@@ -221,9 +225,9 @@ fn a_directory_that_vanishes_and_returns_is_followed() -> Result {
 
 #[test]
 fn a_huge_file_and_a_yaml_bomb_are_refused_at_little_cost() -> Result {
-    let shop = Shop::open()?;
-    shop.configure(&shop.service(), [shop.endpoint(0)])?;
-    let agent = shop.node.start_agent(&[])?;
+    let scene = Scene::open()?;
+    scene.configure(&scene.service(), [scene.endpoint(0)])?;
+    let agent = scene.node.start_agent(&[])?;
     let huge = format!("# {}\n", "x".repeat(50 << 20));
     let mut bomb = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x]\n");
     for level in 1..30 {
@@ -239,90 +243,93 @@ fn a_huge_file_and_a_yaml_bomb_are_refused_at_little_cost() -> Result {
         ("bomb.yaml", &bomb),
         ("deep.yaml", &deep),
     ] {
-        shop.node.config().put(name, text)?;
+        scene.node.config().put(name, text)?;
         await_problem(&agent, &[name])?;
-        assert_eq!(answering(&shop)?, [0], "{name}");
+        assert_eq!(answering(&scene)?, [0], "{name}");
         let memory = agent.metrics()?.sum("process_resident_memory_bytes", &[]);
         assert!(memory < 100e6, "{name}: {memory} bytes");
     }
-    shop.configure(&shop.service(), [shop.endpoint(1)])?;
-    await_answering(&shop, &[1])
+    scene.configure(&scene.service(), [scene.endpoint(1)])?;
+    await_answering(&scene, &[1])
 }
 
 #[test]
 fn a_config_map_swap_is_one_change() -> Result {
-    let shop = Shop::open()?;
-    shop.node.config().remove("caller.yaml")?;
+    let scene = Scene::open()?;
+    scene.node.config().remove("caller.yaml")?;
     let manifest = |number| {
-        let slice = shop.slice([shop.endpoint(number)]);
-        documents([shop.service().manifest(), slice.manifest()])
+        let slice = scene.slice([scene.endpoint(number)]);
+        documents([scene.service().manifest(), slice.manifest()])
     };
     let publish = |version: &str, number| {
-        shop.node
+        scene
+            .node
             .config()
             .publish_config_map(version, &[("inventory.yaml", &manifest(number))])
     };
     publish("one", 0)?;
-    let _agent = shop.node.start_agent(&[])?;
-    await_answering(&shop, &[0])?;
+    let _agent = scene.node.start_agent(&[])?;
+    await_answering(&scene, &[0])?;
     for (version, number) in [("two", 1), ("three", 2), ("four", 0)] {
         publish(version, number)?;
-        await_answering(&shop, &[number])?;
+        await_answering(&scene, &[number])?;
     }
     Ok(())
 }
 
 #[test]
 fn writes_in_place_and_by_rename_are_both_followed() -> Result {
-    let shop = Shop::open()?;
-    shop.configure(&shop.service(), [shop.endpoint(0)])?;
-    let _agent = shop.node.start_agent(&[])?;
+    let scene = Scene::open()?;
+    scene.configure(&scene.service(), [scene.endpoint(0)])?;
+    let _agent = scene.node.start_agent(&[])?;
     for number in [1, 2, 0] {
-        shop.configure(&shop.service(), [shop.endpoint(number)])?;
-        await_answering(&shop, &[number])?;
+        scene.configure(&scene.service(), [scene.endpoint(number)])?;
+        await_answering(&scene, &[number])?;
     }
-    let path = shop.node.config().path().join("inventory.yaml");
+    let path = scene.node.config().path().join("inventory.yaml");
     for number in [1, 2] {
-        let slice = shop.slice([shop.endpoint(number)]);
-        let text = documents([shop.service().manifest(), slice.manifest()]);
+        let slice = scene.slice([scene.endpoint(number)]);
+        let text = documents([scene.service().manifest(), slice.manifest()]);
         fs::write(&path, text).expect("the file is writable");
-        await_answering(&shop, &[number])?;
+        await_answering(&scene, &[number])?;
     }
     Ok(())
 }
 
 #[test]
 fn of_two_services_with_one_address_the_first_stays_and_the_second_heals() -> Result {
-    let shop = Shop::open()?;
-    shop.configure(&shop.service(), [shop.endpoint(0)])?;
-    let agent = shop.node.start_agent(&[])?;
+    let scene = Scene::open()?;
+    scene.configure(&scene.service(), [scene.endpoint(0)])?;
+    let agent = scene.node.start_agent(&[])?;
     let rival = |ip: &str| {
-        let endpoint = Endpoint::ready(shop.callees[1].ipv4());
+        let endpoint = Endpoint::ready(scene.callees[1].ipv4());
         documents([
             Service::new("rival", &[ip]).port("grpc", PORT).manifest(),
             Slice::new("rival", "grpc", 7_000, [endpoint]).manifest(),
         ])
     };
-    shop.node
+    scene
+        .node
         .config()
         .put("rival.yaml", &rival(&CLUSTER_IP.to_string()))?;
     await_problem(&agent, &["rival", &CLUSTER_IP.to_string()])?;
-    assert_eq!(answering(&shop)?, [0]);
+    assert_eq!(answering(&scene)?, [0]);
 
     // Its own address, once it has one, works; and the other's is free once that has gone.
     let own = IpAddr::V4(Ipv4Addr::new(10, 96, 0, 11));
-    agent.apply(shop.node.config(), |config| {
+    agent.apply(scene.node.config(), |config| {
         config.put("rival.yaml", &rival(&own.to_string()))
     })?;
     let own_dial = Dial::new([(own, PORT).into()]).exchange(Exchange::Banner);
     assert_eq!(
-        Client::run(&shop.caller, &own_dial)?.answers_of("inventory-1"),
+        Client::run(&scene.caller, &own_dial)?.answers_of("inventory-1"),
         1
     );
-    shop.node
+    scene
+        .node
         .config()
         .put("rival.yaml", &rival(&CLUSTER_IP.to_string()))?;
     await_problem(&agent, &["rival", &CLUSTER_IP.to_string()])?;
-    shop.node.config().remove("inventory.yaml")?;
-    await_answering(&shop, &[1])
+    scene.node.config().remove("inventory.yaml")?;
+    await_answering(&scene, &[1])
 }

@@ -4,7 +4,7 @@ use mesh_tests::Result;
 use mesh_tests::chi_square::is_even;
 use mesh_tests::manifest::{Endpoint, documents, locality_policy, node};
 use mesh_tests::peer::{Client, Dial, Ending, Exchange, Report};
-use mesh_tests::shop::{CLUSTER_IP, PORT, Shop};
+use mesh_tests::scene::{CLUSTER_IP, PORT, Scene};
 use serde_json::json;
 use std::time::Duration;
 
@@ -26,17 +26,20 @@ fn dial_alone(count: u64) -> Dial {
 
 fn shares(report: &Report) -> Vec<u64> {
     (0..3)
-        .map(|number| report.answers_of(&Shop::identity(number)))
+        .map(|number| report.answers_of(&Scene::identity(number)))
         .collect()
 }
 
 #[test]
 fn thirty_thousand_connections_spread_evenly_over_three_endpoints() -> Result {
-    let shop = Shop::open()?;
-    shop.configure(&shop.service(), (0..3).map(|number| shop.endpoint(number)))?;
-    let _agent = shop.node.start_agent(&[])?;
+    let scene = Scene::open()?;
+    scene.configure(
+        &scene.service(),
+        (0..3).map(|number| scene.endpoint(number)),
+    )?;
+    let _agent = scene.node.start_agent(&[])?;
 
-    let report = Client::run(&shop.caller, &dial(30_000))?;
+    let report = Client::run(&scene.caller, &dial(30_000))?;
     let shares = shares(&report);
     assert_eq!(shares.iter().sum::<u64>(), 30_000, "{report:?}");
     assert!(is_even(&shares), "{shares:?}");
@@ -45,11 +48,11 @@ fn thirty_thousand_connections_spread_evenly_over_three_endpoints() -> Result {
 }
 
 /// Endpoint 0 is on the caller's node, endpoint 1 in its zone, endpoint 2 elsewhere.
-fn spread(shop: &Shop) -> [Endpoint; 3] {
+fn spread(scene: &Scene) -> [Endpoint; 3] {
     [
-        shop.endpoint(0).at("node-a", "zone-1"),
-        shop.endpoint(1).at("node-b", "zone-1"),
-        shop.endpoint(2).at("node-c", "zone-2"),
+        scene.endpoint(0).at("node-a", "zone-1"),
+        scene.endpoint(1).at("node-b", "zone-1"),
+        scene.endpoint(2).at("node-c", "zone-2"),
     ]
 }
 
@@ -115,11 +118,12 @@ const RULES: [Rule; 12] = [
 
 #[test]
 fn each_locality_rule_chooses_among_the_endpoints_it_names() -> Result {
-    let shop = Shop::open()?;
-    shop.node
+    let scene = Scene::open()?;
+    scene
+        .node
         .config()
         .put("node.yaml", &node("node-a", "zone-1"))?;
-    let agent = shop.node.start_agent(&[])?;
+    let agent = scene.node.start_agent(&[])?;
     for Rule {
         case,
         field,
@@ -129,22 +133,22 @@ fn each_locality_rule_chooses_among_the_endpoints_it_names() -> Result {
     } in RULES
     {
         let service = field.map_or_else(
-            || shop.service(),
-            |(name, value)| shop.service().with(name, json!(value)),
+            || scene.service(),
+            |(name, value)| scene.service().with(name, json!(value)),
         );
-        let endpoints = spread(&shop).into_iter().zip(ready);
-        let slice = shop.slice(endpoints.map(|(endpoint, ready)| endpoint.with_ready(ready)));
+        let endpoints = spread(&scene).into_iter().zip(ready);
+        let slice = scene.slice(endpoints.map(|(endpoint, ready)| endpoint.with_ready(ready)));
         let policy = policy.map(|locality| locality_policy("inventory", locality));
         let text = documents(
             [service.manifest(), slice.manifest()]
                 .into_iter()
                 .chain(policy),
         );
-        agent.apply(shop.node.config(), |config| {
+        agent.apply(scene.node.config(), |config| {
             config.put("inventory.yaml", &text)
         })?;
 
-        let report = Client::run(&shop.caller, &dial(400))?;
+        let report = Client::run(&scene.caller, &dial(400))?;
         let shares = shares(&report);
         let seen: Vec<_> = shares.iter().map(|&share| share > 0).collect();
         assert_eq!(seen, chosen, "{case}: {shares:?} {report:?}");
@@ -161,22 +165,23 @@ fn each_locality_rule_chooses_among_the_endpoints_it_names() -> Result {
 
 #[test]
 fn hints_keep_connections_in_the_zone_they_name() -> Result {
-    let shop = Shop::open()?;
-    shop.node
+    let scene = Scene::open()?;
+    scene
+        .node
         .config()
         .put("node.yaml", &node("node-a", "zone-1"))?;
-    let service = shop
+    let service = scene
         .service()
         .with("trafficDistribution", json!("PreferClose"));
-    let [near, zonal, far] = spread(&shop);
+    let [near, zonal, far] = spread(&scene);
     let hinted = [
         near.for_zones(&["zone-1"]),
         zonal.for_zones(&["zone-2"]),
         far.for_zones(&["zone-1"]),
     ];
-    shop.configure(&service, hinted)?;
-    let _agent = shop.node.start_agent(&[])?;
-    let shares = shares(&Client::run(&shop.caller, &dial(400))?);
+    scene.configure(&service, hinted)?;
+    let _agent = scene.node.start_agent(&[])?;
+    let shares = shares(&Client::run(&scene.caller, &dial(400))?);
     assert!(
         shares[0] > 0 && shares[1] == 0 && shares[2] > 0,
         "{shares:?}"
@@ -186,17 +191,20 @@ fn hints_keep_connections_in_the_zone_they_name() -> Result {
 
 #[test]
 fn a_terminating_endpoint_gets_no_new_connection_once_applied() -> Result {
-    let shop = Shop::open()?;
-    shop.configure(&shop.service(), (0..3).map(|number| shop.endpoint(number)))?;
-    let agent = shop.node.start_agent(&[])?;
-    let held = Client::start(&shop.caller, &dial(30).hold())?;
+    let scene = Scene::open()?;
+    scene.configure(
+        &scene.service(),
+        (0..3).map(|number| scene.endpoint(number)),
+    )?;
+    let agent = scene.node.start_agent(&[])?;
+    let held = Client::start(&scene.caller, &dial(30).hold())?;
     assert_eq!(held.report()?.connected, 30);
 
-    agent.apply(shop.node.config(), |_| {
-        let endpoints = [shop.terminating(0), shop.endpoint(1), shop.endpoint(2)];
-        shop.configure(&shop.service(), endpoints)
+    agent.apply(scene.node.config(), |_| {
+        let endpoints = [scene.terminating(0), scene.endpoint(1), scene.endpoint(2)];
+        scene.configure(&scene.service(), endpoints)
     })?;
-    let shares = shares(&Client::run(&shop.caller, &dial(6_000))?);
+    let shares = shares(&Client::run(&scene.caller, &dial(6_000))?);
     assert_eq!(shares[0], 0, "{shares:?}");
     assert!(is_even(&shares[1..]), "{shares:?}");
     let active = agent.metrics()?.count("mesh_connections_active", &[]);
@@ -207,13 +215,13 @@ fn a_terminating_endpoint_gets_no_new_connection_once_applied() -> Result {
 
 #[test]
 fn when_all_endpoints_terminate_they_still_serve() -> Result {
-    let shop = Shop::open()?;
-    shop.configure(
-        &shop.service(),
-        (0..3).map(|number| shop.terminating(number)),
+    let scene = Scene::open()?;
+    scene.configure(
+        &scene.service(),
+        (0..3).map(|number| scene.terminating(number)),
     )?;
-    let _agent = shop.node.start_agent(&[])?;
-    let shares = shares(&Client::run(&shop.caller, &dial(3_000))?);
+    let _agent = scene.node.start_agent(&[])?;
+    let shares = shares(&Client::run(&scene.caller, &dial(3_000))?);
     assert_eq!(shares.iter().sum::<u64>(), 3_000);
     assert!(is_even(&shares), "{shares:?}");
     Ok(())
@@ -221,13 +229,13 @@ fn when_all_endpoints_terminate_they_still_serve() -> Result {
 
 #[test]
 fn affinity_holds_and_expires() -> Result {
-    let shop = Shop::open()?;
-    let service = shop.service().affinity(1);
-    shop.configure(&service, (0..3).map(|number| shop.endpoint(number)))?;
-    let agent = shop.node.start_agent(&[])?;
+    let scene = Scene::open()?;
+    let service = scene.service().affinity(1);
+    scene.configure(&service, (0..3).map(|number| scene.endpoint(number)))?;
+    let agent = scene.node.start_agent(&[])?;
 
     // Chance alone gives 2,000 equal answers once in 3^1999 runs.
-    let report = Client::run(&shop.caller, &dial_alone(2_000))?;
+    let report = Client::run(&scene.caller, &dial_alone(2_000))?;
     let held = shares(&report);
     assert_eq!(
         held.iter().filter(|&&share| share > 0).count(),
@@ -243,7 +251,7 @@ fn affinity_holds_and_expires() -> Result {
         std::thread::sleep(Duration::from_millis(1_100));
         for (seen, share) in chosen
             .iter_mut()
-            .zip(shares(&Client::run(&shop.caller, &dial_alone(1))?))
+            .zip(shares(&Client::run(&scene.caller, &dial_alone(1))?))
         {
             *seen |= share > 0;
         }
@@ -257,18 +265,18 @@ fn affinity_holds_and_expires() -> Result {
     );
 
     // The endpoint it holds to goes: the entry is ignored.
-    let report = Client::run(&shop.caller, &dial_alone(1))?;
+    let report = Client::run(&scene.caller, &dial_alone(1))?;
     let number = shares(&report)
         .iter()
         .position(|&share| share == 1)
         .expect("one answered");
-    agent.apply(shop.node.config(), |_| {
+    agent.apply(scene.node.config(), |_| {
         let others = (0..3)
             .filter(|&other| other != number)
-            .map(|other| shop.endpoint(other));
-        shop.configure(&service, others)
+            .map(|other| scene.endpoint(other));
+        scene.configure(&service, others)
     })?;
-    let after = shares(&Client::run(&shop.caller, &dial_alone(100))?);
+    let after = shares(&Client::run(&scene.caller, &dial_alone(100))?);
     assert_eq!(after[number], 0, "{after:?}");
     assert!(after.contains(&100), "{after:?}");
     Ok(())

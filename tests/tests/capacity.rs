@@ -6,7 +6,7 @@ use mesh_tests::deadline::eventually;
 use mesh_tests::manifest::{Endpoint, Service, Slice, documents};
 use mesh_tests::network::Families;
 use mesh_tests::peer::{Client, Dial, Ending, Exchange};
-use mesh_tests::shop::{CLUSTER_IP, PORT, Shop};
+use mesh_tests::scene::{CLUSTER_IP, PORT, Scene};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ fn dial(count: u64) -> Dial {
 }
 
 /// Checks that `map` is counted as full and named by `status`, and that the first Service still works.
-fn check_full(shop: &Shop, agent: &Agent, map: &str) -> Result {
+fn check_full(scene: &Scene, agent: &Agent, map: &str) -> Result {
     eventually(&format!("{map} counted as full"), LIMIT, || {
         let metrics = agent.metrics().map_err(|error| error.to_string())?;
         let count = metrics.count("mesh_bpf_map_full_total", &[("map", map)]);
@@ -39,7 +39,7 @@ fn check_full(shop: &Shop, agent: &Agent, map: &str) -> Result {
         .lines()
         .find(|line| line.contains(map) && line.contains("full"));
     assert!(line.is_some(), "{map} is not named as full in:\n{text}");
-    let report = Client::run(&shop.caller, &dial(50))?;
+    let report = Client::run(&scene.caller, &dial(50))?;
     assert_eq!(
         report.connected, 50,
         "what the map holds goes on: {report:?}"
@@ -64,15 +64,18 @@ fn crowd(services: u8, endpoints: u8) -> String {
 
 #[test]
 fn too_many_services_leave_the_first_ones_working() -> Result {
-    let shop = Shop::open()?;
-    shop.configure(&shop.service(), (0..3).map(|number| shop.endpoint(number)))?;
-    let agent = shop.node.start_agent(&["--service-capacity", "8"])?;
-    shop.node.config().put("crowd.yaml", &crowd(20, 1))?;
-    check_full(&shop, &agent, "SERVICES")?;
+    let scene = Scene::open()?;
+    scene.configure(
+        &scene.service(),
+        (0..3).map(|number| scene.endpoint(number)),
+    )?;
+    let agent = scene.node.start_agent(&["--service-capacity", "8"])?;
+    scene.node.config().put("crowd.yaml", &crowd(20, 1))?;
+    check_full(&scene, &agent, "SERVICES")?;
 
     // With the crowd gone there is room again.
-    agent.apply(shop.node.config(), |config| config.remove("crowd.yaml"))?;
-    shop.node.config().put("crowd.yaml", &crowd(2, 1))?;
+    agent.apply(scene.node.config(), |config| config.remove("crowd.yaml"))?;
+    scene.node.config().put("crowd.yaml", &crowd(2, 1))?;
     eventually("room for two more", LIMIT, || {
         let services = agent.api("services").map_err(|error| error.to_string())?;
         let text = services.to_string();
@@ -86,16 +89,19 @@ fn too_many_services_leave_the_first_ones_working() -> Result {
 
 #[test]
 fn too_many_endpoints_leave_the_first_ones_working() -> Result {
-    let shop = Shop::open()?;
-    shop.configure(&shop.service(), (0..3).map(|number| shop.endpoint(number)))?;
-    let agent = shop.node.start_agent(&["--endpoint-capacity", "16"])?;
-    shop.node.config().put("crowd.yaml", &crowd(3, 20))?;
-    check_full(&shop, &agent, "ENDPOINTS")
+    let scene = Scene::open()?;
+    scene.configure(
+        &scene.service(),
+        (0..3).map(|number| scene.endpoint(number)),
+    )?;
+    let agent = scene.node.start_agent(&["--endpoint-capacity", "16"])?;
+    scene.node.config().put("crowd.yaml", &crowd(3, 20))?;
+    check_full(&scene, &agent, "ENDPOINTS")
 }
 
 #[test]
 fn connections_of_too_many_pairs_are_made_but_not_counted() -> Result {
-    let mut shop = Shop::open()?;
+    let mut scene = Scene::open()?;
     // Each Service is a destination of its own, and there is room for the pairs of one or two.
     let names: Vec<_> = (1..=4).map(|number| format!("pair-{number}")).collect();
     let target =
@@ -104,22 +110,25 @@ fn connections_of_too_many_pairs_are_made_but_not_counted() -> Result {
         let ip = target(index).ip().to_string();
         [
             Service::new(name, &[&ip]).port("grpc", PORT).manifest(),
-            shop.slice_of(name, [shop.endpoint(0)]).manifest(),
+            scene.slice_of(name, [scene.endpoint(0)]).manifest(),
         ]
     });
-    shop.node.config().put("pairs.yaml", &documents(pairs))?;
-    shop.configure(&shop.service(), (0..3).map(|number| shop.endpoint(number)))?;
-    let other = shop
+    scene.node.config().put("pairs.yaml", &documents(pairs))?;
+    scene.configure(
+        &scene.service(),
+        (0..3).map(|number| scene.endpoint(number)),
+    )?;
+    let other = scene
         .network
-        .add_pod(shop.node.cgroup(), "other-0", Families::V4)?;
-    let agent = shop.node.start_agent(&["--connection-capacity", "2"])?;
-    Client::run(&shop.caller, &dial(5))?;
+        .add_pod(scene.node.cgroup(), "other-0", Families::V4)?;
+    let agent = scene.node.start_agent(&["--connection-capacity", "2"])?;
+    Client::run(&scene.caller, &dial(5))?;
     let crowd = Dial::new((0..names.len()).map(target))
         .count(400)
         .exchange(Exchange::Banner);
     let report = Client::run(&other, &crowd.ending(Ending::Reset))?;
     assert_eq!(report.connected, 400, "{report:?}");
-    check_full(&shop, &agent, "CONNECTIONS")?;
+    check_full(&scene, &agent, "CONNECTIONS")?;
     let flow = [
         ("source_workload", "caller"),
         ("destination_service", "inventory"),

@@ -6,14 +6,17 @@ use mesh_tests::bpf::Objects;
 use mesh_tests::deadline::eventually;
 use mesh_tests::node::{admin_address, run};
 use mesh_tests::peer::{Client, Dial, Ending, Exchange};
-use mesh_tests::shop::{CLUSTER_IP, PORT, Shop};
+use mesh_tests::scene::{CLUSTER_IP, PORT, Scene};
 use std::path::Path;
 use std::time::Duration;
 
-fn open_shop() -> Result<Shop> {
-    let shop = Shop::open()?;
-    shop.configure(&shop.service(), (0..3).map(|number| shop.endpoint(number)))?;
-    Ok(shop)
+fn open_scene() -> Result<Scene> {
+    let scene = Scene::open()?;
+    scene.configure(
+        &scene.service(),
+        (0..3).map(|number| scene.endpoint(number)),
+    )?;
+    Ok(scene)
 }
 
 fn dial(count: u64) -> Dial {
@@ -58,37 +61,37 @@ fn groups(path: &Path) -> Vec<std::ffi::OsString> {
 
 #[test]
 fn unload_leaves_no_program_link_map_pin_or_cgroup() -> Result {
-    let shop = open_shop()?;
-    let before = groups(shop.node.cgroup().path());
-    let agent = shop.node.start_agent(&[])?;
-    let made = objects(&agent, shop.node.bpffs())?;
+    let scene = open_scene()?;
+    let before = groups(scene.node.cgroup().path());
+    let agent = scene.node.start_agent(&[])?;
+    let made = objects(&agent, scene.node.bpffs())?;
     assert_eq!(made.programs.len(), 6, "{made:?}");
     assert!(made.links.len() >= 6 && made.maps.len() >= 13, "{made:?}");
-    assert_eq!(Client::run(&shop.caller, &dial(10))?.connected, 10);
+    assert_eq!(Client::run(&scene.caller, &dial(10))?.connected, 10);
     let status = agent.terminate()?;
     assert_eq!(status.code(), Some(0), "a graceful exit");
 
-    shop.node.unload()?;
+    scene.node.unload()?;
     await_gone(&made)?;
-    assert_eq!(groups(shop.node.cgroup().path()), before);
-    let report = Client::run(&shop.caller, &dial(1))?;
+    assert_eq!(groups(scene.node.cgroup().path()), before);
+    let report = Client::run(&scene.caller, &dial(1))?;
     assert_eq!(
         report.failed.get("ENETUNREACH"),
         Some(&1),
         "nothing redirects any more: {report:?}"
     );
     // A second time there is nothing to do, and that is fine.
-    shop.node.unload().map(drop)
+    scene.node.unload().map(drop)
 }
 
 #[test]
 fn connections_go_on_after_a_graceful_exit() -> Result {
-    let shop = open_shop()?;
-    let agent = shop.node.start_agent(&[])?;
-    let held = Client::start(&shop.caller, &dial(10).hold())?;
+    let scene = open_scene()?;
+    let agent = scene.node.start_agent(&[])?;
+    let held = Client::start(&scene.caller, &dial(10).hold())?;
     held.report()?;
     assert_eq!(agent.terminate()?.code(), Some(0));
-    check_direct_path(&shop)?;
+    check_direct_path(&scene)?;
     let report = held.finish()?;
     assert!(report.broken.is_empty(), "{report:?}");
     Ok(())
@@ -96,38 +99,41 @@ fn connections_go_on_after_a_graceful_exit() -> Result {
 
 #[test]
 fn connections_go_on_after_a_crash() -> Result {
-    let shop = open_shop()?;
-    let agent = shop.node.start_agent(&[])?;
+    let scene = open_scene()?;
+    let agent = scene.node.start_agent(&[])?;
     agent.kill()?;
-    check_direct_path(&shop)
+    check_direct_path(&scene)
 }
 
-fn check_direct_path(shop: &Shop) -> Result {
-    let report = Client::run(&shop.caller, &dial(300))?;
+fn check_direct_path(scene: &Scene) -> Result {
+    let report = Client::run(&scene.caller, &dial(300))?;
     assert_eq!(report.connected, 300, "{report:?}");
     assert_eq!(
         report.foreign_peers, 0,
         "getpeername still answers the cluster IP"
     );
     for number in 0..3 {
-        assert!(report.answers_of(&Shop::identity(number)) > 0, "{report:?}");
+        assert!(
+            report.answers_of(&Scene::identity(number)) > 0,
+            "{report:?}"
+        );
     }
     Ok(())
 }
 
 #[test]
 fn a_second_run_replaces_the_pins_and_no_connect_fails_meanwhile() -> Result {
-    let shop = open_shop()?;
-    let first = shop.node.start_agent(&[])?;
+    let scene = open_scene()?;
+    let first = scene.node.start_agent(&[])?;
     let mut endless = dial(10_000_000);
     endless.until_told = true;
-    let client = Client::start(&shop.caller, &endless)?;
-    let old = objects(&first, shop.node.bpffs())?;
+    let client = Client::start(&scene.caller, &endless)?;
+    let old = objects(&first, scene.node.bpffs())?;
     first.kill()?;
-    let second = shop.node.start_agent(&[])?;
-    let new = objects(&second, shop.node.bpffs())?;
+    let second = scene.node.start_agent(&[])?;
+    let new = objects(&second, scene.node.bpffs())?;
     second.terminate()?;
-    let third = shop.node.start_agent(&[])?;
+    let third = scene.node.start_agent(&[])?;
     let report = client.finish()?;
     assert!(
         report.failed.is_empty() && report.broken.is_empty(),
@@ -144,16 +150,16 @@ fn a_second_run_replaces_the_pins_and_no_connect_fails_meanwhile() -> Result {
 
 #[test]
 fn a_second_agent_beside_the_first_is_refused() -> Result {
-    let shop = open_shop()?;
-    let first = shop.node.start_agent(&[])?;
-    let second = run(shop.node.run_command(admin_address())?)?;
+    let scene = open_scene()?;
+    let first = scene.node.start_agent(&[])?;
+    let second = run(scene.node.run_command(admin_address())?)?;
     assert_eq!(second.status.code(), Some(1), "{second:?}");
     let text = String::from_utf8_lossy(&second.stderr);
-    let pins = shop.node.bpffs().display().to_string();
+    let pins = scene.node.bpffs().display().to_string();
     assert!(
         text.contains(&pins) && text.contains("another agent"),
         "{text}"
     );
     assert_eq!(first.api("status")?["not_ready"], serde_json::json!([]));
-    check_direct_path(&shop)
+    check_direct_path(&scene)
 }

@@ -1,2 +1,66 @@
 //! Set-up, build, test, demo and benchmarks.
-fn main() {}
+
+mod bpf_toolchain;
+mod build;
+mod demo;
+mod error;
+mod process;
+mod setup;
+mod terminal;
+mod test;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::build::build_agent;
+use crate::demo::{DemoOptions, demo};
+use crate::error::Error;
+use crate::setup::{Scope, setup};
+use crate::test::{Step, test};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "The mesh's developer commands")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Makes this machine ready: packages, BPF toolchain, bpffs, test peers
+    Setup,
+    /// Builds target/release/mesh-agent, kernel programs inside
+    Build,
+    /// Runs every check: format, lints, docs, unit tests, behaviour tests
+    Test {
+        /// Runs this step only; may be given several times
+        #[arg(long, value_name = "STEP")]
+        only: Vec<Step>,
+    },
+    /// Shows the mesh at work: a shop of gRPC services, live figures, a change under load
+    Demo(DemoOptions),
+}
+
+fn main() -> ExitCode {
+    match perform(Arguments::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            terminal::note(format_args!("error: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn perform(task: Task) -> Result<(), Error> {
+    match task {
+        Task::Setup => setup(Scope::Test),
+        Task::Build => {
+            setup(Scope::Build)?;
+            build_agent()
+        }
+        Task::Test { only } => test(&only),
+        Task::Demo(options) => demo(&options),
+    }
+}
