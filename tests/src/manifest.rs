@@ -245,6 +245,13 @@ pub fn workload(name: &str, addresses: &[IpAddr]) -> String {
 
 /// Joins manifests into one file.
 #[must_use]
-pub fn documents(manifests: impl IntoIterator<Item = String>) -> String {
-    manifests.into_iter().collect::<Vec<_>>().join("---\n")
+pub fn documents(manifests: impl IntoIterator<Item = impl AsRef<str>>) -> String {
+    let mut file = String::new();
+    for manifest in manifests {
+        if !file.is_empty() {
+            file.push_str("---\n");
+        }
+        file.push_str(manifest.as_ref());
+    }
+    file
 }
