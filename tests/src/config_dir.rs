@@ -43,10 +43,20 @@ impl ConfigDir {
     /// # Errors
     /// If the file system refuses.
     pub fn put(&self, name: &str, text: &str) -> Result {
+        self.put_at(name, text, || ())
+    }
+
+    /// [`ConfigDir::put`] that looks at the clock just before the rename.
+    ///
+    /// # Errors
+    /// If the file system refuses.
+    pub fn put_at<T>(&self, name: &str, text: &str, clock: impl FnOnce() -> T) -> Result<T> {
         let aside = self.scratch().join(name);
         fs::write(&aside, text).context(|| format!("write {}", aside.display()))?;
         let target = self.path().join(name);
-        fs::rename(&aside, &target).context(|| format!("rename to {}", target.display()))
+        let now = clock();
+        fs::rename(&aside, &target).context(|| format!("rename to {}", target.display()))?;
+        Ok(now)
     }
 
     /// Removes a file.
