@@ -1,0 +1,15 @@
+//! L0: what the agent says of itself, as the JSON under `/api/` and as the command line reads it.
+//!
+//! The server writes and the command line reads these very types, so that the two cannot drift apart.
+
+mod connection;
+mod endpoint;
+mod problem;
+mod service;
+mod status;
+
+pub use connection::{Connection, Connections};
+pub use endpoint::{Endpoint, Endpoints};
+pub use problem::{Problem, Problems};
+pub use service::{Family, Port, Service, Services};
+pub use status::{Configuration, Map, Program, Status};
