@@ -5,6 +5,7 @@
 mod connection;
 mod endpoint;
 mod problem;
+pub mod quantity;
 mod service;
 mod status;
 

@@ -22,6 +22,16 @@ impl Problems {
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
-    /// The whole problem for people: file, line, path in the object, the offending value, what would be accepted.
+    /// `error`: something is not in force as written. `warning`: in force, but it will surprise.
+    pub severity: String,
+    /// The file.
+    pub file: String,
+    /// The line, counted from 1; 0: the file as a whole.
+    pub line: u32,
+    /// Kind, namespace and name of the object, if it is about one.
+    pub object: Option<String>,
+    /// The path in the object; empty: the object as a whole.
+    pub path: String,
+    /// All of it for people: place, what is wrong, the offending value, what would be accepted.
     pub text: String,
 }

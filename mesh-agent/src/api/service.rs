@@ -48,3 +48,15 @@ pub struct Family {
     /// Endpoints the manifests name.
     pub endpoints: usize,
 }
+
+impl Family {
+    /// The cluster IPs as one text; `headless` without any.
+    #[must_use]
+    pub fn addresses(&self) -> String {
+        if self.cluster_ips.is_empty() {
+            return "headless".to_owned();
+        }
+        let addresses: Vec<String> = self.cluster_ips.iter().map(IpAddr::to_string).collect();
+        addresses.join(", ")
+    }
+}

@@ -1,0 +1,34 @@
+//! Flags that several commands share. Each is also an environment variable.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// Where the programs are attached and pinned.
+#[derive(Clone, Debug, clap::Args)]
+pub struct KernelArguments {
+    /// Cgroup (v2) whose processes are in the mesh [default: the root of the cgroup2 mount]
+    #[arg(long, env = "MESH_CGROUP", value_name = "PATH")]
+    pub cgroup: Option<PathBuf>,
+
+    /// Directory on a bpf file system that holds the pins
+    #[arg(
+        long,
+        env = "MESH_BPFFS",
+        value_name = "DIR",
+        default_value = "/sys/fs/bpf/mesh"
+    )]
+    pub bpffs: PathBuf,
+}
+
+/// Where a running agent is reached.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct AdminArgument {
+    /// Address of the agent's admin server
+    #[arg(
+        long,
+        env = "MESH_ADMIN",
+        value_name = "ADDR",
+        default_value = "127.0.0.1:15000"
+    )]
+    pub admin: SocketAddr,
+}
