@@ -25,11 +25,11 @@ pub const PROGRAMS: [&str; 6] = [
 
 /// Hash `SocketAddress` → service id (`u32`). Writer: agent.
 pub const FRONTENDS: &str = "FRONTENDS";
-/// Array service id → `TableReference` (`u64`). Writer: agent.
+/// Array service id → `TableReference` (`u64`), memory-mapped by the agent. Writer: agent.
 pub const SERVICES: &str = "SERVICES";
 /// Array of table rows (`u64`), memory-mapped by the agent. Writer: agent.
 pub const TABLE_ROWS: &str = "TABLE_ROWS";
-/// Array endpoint id → `EndpointRecord`. Writer: agent.
+/// Array endpoint id → `EndpointRecord`, memory-mapped by the agent. Writer: agent.
 pub const ENDPOINTS: &str = "ENDPOINTS";
 /// Hash `SocketAddress` → endpoint id (`u32`), for connects straight to an endpoint. Writer: agent.
 pub const ENDPOINT_ADDRESSES: &str = "ENDPOINT_ADDRS";
@@ -72,4 +72,6 @@ pub const HOST_NETNS_COOKIE: &str = "HOST_NETNS_COOKIE";
 /// Global: byte offset of `sk_err` in `struct sock` from vmlinux BTF (`u32`); zero: unknown.
 pub const SK_ERR_OFFSET: &str = "SK_ERR_OFFSET";
 /// Global: byte offset of `sk_flags` in `struct sock` from vmlinux BTF (`u32`); zero: unknown.
+///
+/// `sk_flags` is a macro: the member is `skc_flags`, in an anonymous union of `struct sock_common`, with which `struct sock` begins.
 pub const SK_FLAGS_OFFSET: &str = "SK_FLAGS_OFFSET";
