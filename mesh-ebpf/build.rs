@@ -1,4 +1,4 @@
-//! For the kernel target only: links again when `bpf-linker` changes, and asks it for atomics that return a value.
+//! For the kernel target only: links again when `bpf-linker` changes.
 
 use std::env;
 use std::path::PathBuf;
@@ -9,8 +9,6 @@ fn main() {
     if env::var_os("CARGO_CFG_TARGET_ARCH").is_none_or(|arch| arch != "bpf") {
         return;
     }
-    // Instructions of BPF ISA v3 (kernel 5.12), which compilers do not use unasked.
-    println!("cargo:rustc-link-arg-bins=--cpu-features=+alu32");
     if let Some(linker) = find("bpf-linker") {
         println!("cargo:rerun-if-changed={}", linker.display());
     }

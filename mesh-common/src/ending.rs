@@ -37,15 +37,24 @@ const SOCK_DEAD: u64 = 1 << 0;
 /// `SOCK_DONE` of `enum sock_flags`: the peer's FIN has arrived in order.
 const SOCK_DONE: u64 = 1 << 1;
 
+/// In place of `sk_err`: the kernel does not let us read it.
+///
+/// Not an `Option`: the compiler spills the undefined payload of a `None`, and verifiers stumble over the read of a
+/// stack slot that nobody wrote.
+pub const UNKNOWN_ERROR: u32 = u32::MAX;
+
+/// In place of `sk_flags`: the kernel does not let us read them.
+pub const UNKNOWN_FLAGS: u64 = u64::MAX;
+
 /// What is known of a connection or an attempt at its transition to `CLOSE`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ending {
     /// The state it comes from, see [`tcp_state`].
     pub old_state: u32,
-    /// `sk_err`; `None` if it cannot be read.
-    pub error: Option<u32>,
-    /// `sk_flags`; `None` if they cannot be read.
-    pub flags: Option<u64>,
+    /// `sk_err`, or [`UNKNOWN_ERROR`].
+    pub error: u32,
+    /// `sk_flags`, or [`UNKNOWN_FLAGS`].
+    pub flags: u64,
     /// Whether everything that was sent has been acknowledged (`snd_una == snd_nxt`).
     pub all_acked: bool,
     /// Segments sent.
@@ -57,10 +66,8 @@ impl Ending {
     #[must_use]
     #[inline(always)]
     pub const fn connect_error(&self) -> ConnectError {
-        let Some(error) = self.error else {
-            return ConnectError::Unknown;
-        };
-        match error {
+        match self.error {
+            UNKNOWN_ERROR => ConnectError::Unknown,
             // tcp_connect() itself failed, as the SYN found no route; or the application closed the socket.
             0 if self.segments_out == 0 => ConnectError::Local,
             0 => ConnectError::Cancelled,
@@ -78,20 +85,15 @@ impl Ending {
     #[must_use]
     #[inline(always)]
     pub const fn close_reason(&self) -> CloseReason {
-        match self.fatal_error() {
-            Some(errno::ETIMEDOUT) => return CloseReason::Timeout,
-            Some(errno::ECONNABORTED) => return CloseReason::Aborted,
-            Some(_) => return CloseReason::Reset,
-            None => {}
-        }
-        if self.finished() {
-            return CloseReason::Fin;
-        }
         match self.error {
-            None | Some(0) => CloseReason::Aborted,
+            errno::ECONNRESET | errno::EPIPE => CloseReason::Reset,
+            errno::ETIMEDOUT => CloseReason::Timeout,
+            errno::ECONNABORTED => CloseReason::Aborted,
+            _ if self.finished() => CloseReason::Fin,
+            0 | UNKNOWN_ERROR => CloseReason::Aborted,
             // tcp_write_err(): time is up, and this is what ICMP said meanwhile.
-            Some(errno::EHOSTUNREACH | errno::ENETUNREACH) => CloseReason::Timeout,
-            Some(_) => CloseReason::Error,
+            errno::EHOSTUNREACH | errno::ENETUNREACH => CloseReason::Timeout,
+            _ => CloseReason::Error,
         }
     }
 
@@ -104,9 +106,7 @@ impl Ending {
     pub const fn fin_acked(&self) -> bool {
         match self.old_state {
             tcp_state::FIN_WAIT2 => true,
-            tcp_state::CLOSING | tcp_state::LAST_ACK => {
-                self.all_acked && self.fatal_error().is_none()
-            }
+            tcp_state::CLOSING | tcp_state::LAST_ACK => self.all_acked && !self.died(),
             _ => false,
         }
     }
@@ -117,7 +117,7 @@ impl Ending {
     pub const fn fin_received(&self) -> bool {
         match self.old_state {
             tcp_state::CLOSE_WAIT | tcp_state::LAST_ACK | tcp_state::CLOSING => true,
-            _ => matches!(self.flags, Some(flags) if flags & SOCK_DONE != 0),
+            _ => self.flags != UNKNOWN_FLAGS && self.flags & SOCK_DONE != 0,
         }
     }
 
@@ -126,22 +126,17 @@ impl Ending {
         match self.old_state {
             // Either the peer's FIN has arrived, or the application has closed the socket and a
             // timewait socket takes over. With neither, the application has just thrown it away (unread data, SO_LINGER 0).
-            tcp_state::FIN_WAIT2 => match self.flags {
-                Some(flags) => flags & (SOCK_DONE | SOCK_DEAD) != 0,
-                None => true,
-            },
+            tcp_state::FIN_WAIT2 => self.flags & (SOCK_DONE | SOCK_DEAD) != 0,
             tcp_state::CLOSING | tcp_state::LAST_ACK => self.all_acked,
             _ => false,
         }
     }
 
-    /// The error that ended the connection. Others may linger in `sk_err` from an ICMP message that ended nothing.
-    const fn fatal_error(&self) -> Option<u32> {
-        match self.error {
-            Some(
-                error @ (errno::ECONNRESET | errno::EPIPE | errno::ETIMEDOUT | errno::ECONNABORTED),
-            ) => Some(error),
-            _ => None,
-        }
+    /// Whether an error ended the connection. Others may linger in `sk_err` from an ICMP message that ended nothing.
+    const fn died(&self) -> bool {
+        matches!(
+            self.error,
+            errno::ECONNRESET | errno::EPIPE | errno::ETIMEDOUT | errno::ECONNABORTED
+        )
     }
 }

@@ -45,7 +45,7 @@ pub const WORKLOAD_ADDRESSES: &str = "WORKLOAD_ADDRS";
 pub const NETNS_SOURCES: &str = "NETNS_SOURCES";
 /// Hash `HostSourceKey` → source id (`u32`). Writer: kernel.
 pub const HOST_SOURCES: &str = "HOST_SOURCES";
-/// Array of one `u32`: host source ids given out so far. Writer: kernel.
+/// Array of one `u64`: host source numbers taken so far. Writer: kernel.
 pub const HOST_SOURCE_NEXT: &str = "HOST_SOURCE_NXT";
 /// Per-CPU array of counters (`u64`), indexed by [`crate::counter::Counter`]. Writer: kernel.
 pub const COUNTERS: &str = "COUNTERS";

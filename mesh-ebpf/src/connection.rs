@@ -17,7 +17,7 @@ use aya_ebpf::helpers::bpf_ktime_get_ns;
 use aya_ebpf::macros::sock_ops;
 use aya_ebpf::programs::SockOpsContext;
 use aya_log_ebpf::debug;
-use mesh_common::ending::{Ending, tcp_state};
+use mesh_common::ending::{Ending, UNKNOWN_ERROR, UNKNOWN_FLAGS, tcp_state};
 use mesh_common::socket::{Phase, SocketState};
 
 /// Leaves the answers of other programs on the same cgroup as they are: nothing is written to `reply`.
@@ -108,8 +108,8 @@ fn ended(event: &TcpEvent) {
     }
     let ending = Ending {
         old_state: event.old_state(),
-        error: event.peek(socket, maps::sk_err_offset()),
-        flags: event.peek(socket, maps::sk_flags_offset()),
+        error: event.peek(socket, maps::sk_err_offset(), UNKNOWN_ERROR),
+        flags: event.peek(socket, maps::sk_flags_offset(), UNKNOWN_FLAGS),
         all_acked: event.all_acked(),
         segments_out: event.segments_out(),
     };
@@ -120,7 +120,7 @@ fn ended(event: &TcpEvent) {
         state.endpoint,
         state.phase,
         ending.old_state,
-        ending.error.unwrap_or(u32::MAX)
+        ending.error
     );
     match phase {
         Phase::Established => tally::closed(&stored, &state, event, &ending),

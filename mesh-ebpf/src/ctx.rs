@@ -315,25 +315,26 @@ impl TcpEvent {
         let _unknown: i64 = unsafe { bpf_sock_ops_cb_flags_set(self.raw, flags as i32) };
     }
 
-    /// Reads a word of the kernel's `struct sock` at an offset taken from the kernel's own type information.
+    /// Reads an integer of the kernel's `struct sock` at an offset taken from the kernel's own type information.
     ///
-    /// `None`: the offset is zero (not known), or the kernel forbids it (lockdown).
+    /// `unknown`: the offset is zero (not known), or the kernel forbids it (lockdown).
     #[inline(always)]
-    pub(crate) fn peek<T: Copy + Default>(&self, socket: Socket, offset: u32) -> Option<T> {
+    pub(crate) fn peek<T: Copy>(&self, socket: Socket, offset: u32, unknown: T) -> T {
         if offset == 0 {
-            return None;
+            return unknown;
         }
         // SAFETY: the helper takes any socket.
         let tcp_sock = unsafe { bpf_skc_to_tcp_sock(socket.as_ptr().cast()) };
         if tcp_sock.is_null() {
-            return None;
+            return unknown;
         }
         let field = tcp_sock.cast::<u8>().wrapping_add(offset as usize);
-        let mut value = T::default();
+        let mut value = unknown;
         #[expect(clippy::cast_possible_truncation, reason = "the size of an integer")]
         let size = size_of::<T>() as u32;
-        // SAFETY: writes `size` bytes to `value`, an integer; any source address is checked by the helper.
+        // SAFETY: writes `size` bytes to `value`, an integer; the helper checks the source address.
         let failed = unsafe { bpf_probe_read_kernel((&raw mut value).cast(), size, field.cast()) };
-        (failed == 0).then_some(value)
+        // On failure the helper has zeroed `value`.
+        if failed == 0 { value } else { unknown }
     }
 }

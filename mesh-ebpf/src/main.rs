@@ -10,7 +10,7 @@
 //! | `connection` | `sockops` | 5.10 |
 //! | `release` | `cgroup/sock_release` | 5.9 |
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
-#![cfg_attr(target_arch = "bpf", feature(core_intrinsics))]
+#![cfg_attr(target_arch = "bpf", feature(core_intrinsics, asm_experimental_arch))]
 #![cfg_attr(
     target_arch = "bpf",
     expect(

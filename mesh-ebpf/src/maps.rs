@@ -49,7 +49,7 @@ static NETNS_SOURCES: HashMap<u64, u32, 4_096, NO_PREALLOC> = HashMap::new();
 #[btf_map]
 static HOST_SOURCES: HashMap<HostSourceKey, u32, 256, NO_PREALLOC> = HashMap::new();
 #[btf_map]
-static HOST_SOURCE_NXT: Array<u32, 1> = Array::new();
+static HOST_SOURCE_NXT: Array<u64, 1> = Array::new();
 #[btf_map]
 static COUNTERS: PerCpuArray<u64, { Counter::COUNT }> = PerCpuArray::new();
 
@@ -439,7 +439,7 @@ pub(crate) fn name_host_source(key: &HostSourceKey, id: u32) -> Option<u32> {
 
 /// Takes the next number for a process of the host.
 #[inline(always)]
-pub(crate) fn take_host_number() -> Option<u32> {
+pub(crate) fn take_host_number() -> Option<u64> {
     let next = HOST_SOURCE_NXT.get_ptr_mut(0)?;
     // SAFETY: a value of the map, an aligned word.
     Some(unsafe { fetch_add(next, 1) })
@@ -471,17 +471,25 @@ unsafe fn add(to: *mut u64, value: u64) {
 ///
 /// `to` must point to an aligned word of a map.
 #[inline(always)]
-unsafe fn fetch_add(to: *mut u32, value: u32) -> u32 {
+unsafe fn fetch_add(to: *mut u64, value: u64) -> u64 {
     #[cfg(target_arch = "bpf")]
-    // SAFETY: promised by the caller.
-    let before = unsafe {
-        core::intrinsics::atomic_xadd::<u32, u32, { core::intrinsics::AtomicOrdering::Relaxed }>(
-            to, value,
-        )
-    };
+    {
+        let mut before = value;
+        // By hand: it belongs to version 3 of the instruction set (kernel 5.12), of which this target's
+        // compilers use nothing.
+        // SAFETY: promised by the caller.
+        unsafe {
+            core::arch::asm!(
+                "{value} = atomic_fetch_add((u64 *)({to} + 0), {value})",
+                to = in(reg) to,
+                value = inout(reg) before,
+                options(nostack),
+            );
+        }
+        before
+    }
     #[cfg(not(target_arch = "bpf"))]
     // SAFETY: promised by the caller.
-    let before = unsafe { core::sync::atomic::AtomicU32::from_ptr(to) }
-        .fetch_add(value, core::sync::atomic::Ordering::Relaxed);
-    before
+    unsafe { core::sync::atomic::AtomicU64::from_ptr(to) }
+        .fetch_add(value, core::sync::atomic::Ordering::Relaxed)
 }
