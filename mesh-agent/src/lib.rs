@@ -10,4 +10,5 @@ pub mod observe;
 
 pub mod plan;
 
+pub mod kernel;
 pub mod export;
