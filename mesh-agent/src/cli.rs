@@ -13,9 +13,9 @@ mod table;
 mod unload;
 mod validate;
 
-pub use arguments::{AdminArgument, KernelArguments};
+pub use arguments::{AdminArgument, KernelArguments, ProbeArguments};
 pub use output::{OutputFormat, complain};
-pub use run::{LogFormat, RunArguments};
+pub use run::{CapacityArguments, KernelLogLevel, LogArguments, LogFormat, RunArguments};
 
 use std::process::ExitCode;
 

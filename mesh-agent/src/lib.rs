@@ -8,7 +8,15 @@ pub mod lifecycle;
 pub mod model;
 pub mod observe;
 
+pub mod config;
 pub mod plan;
 
-pub mod kernel;
 pub mod export;
+pub mod kernel;
+pub mod source;
+
+pub mod admin;
+pub mod app;
+pub mod cli;
+pub mod reconcile;
+pub mod sampler;

@@ -1,5 +1,6 @@
 //! Flags that several commands share. Each is also an environment variable.
 
+use crate::kernel::Injections;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -31,4 +32,20 @@ pub struct AdminArgument {
         default_value = "127.0.0.1:15000"
     )]
     pub admin: SocketAddr,
+}
+
+/// A test aid: lets a probe fail on a machine where none does.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct ProbeArguments {
+    /// Results to pretend, as `probe=status:text`, separated by semicolons
+    #[arg(
+        id = "inject_probe",
+        long = "inject-probe",
+        env = "MESH_INJECT_PROBE",
+        value_name = "RESULTS",
+        hide = true,
+        default_value = "",
+        value_parser = Injections::parse
+    )]
+    pub injections: Injections,
 }

@@ -1,6 +1,8 @@
 //! `mesh-agent run`
 
+use super::arguments::ProbeArguments;
 use super::{AdminArgument, CommandError, KernelArguments, Verdict};
+use crate::kernel::LogLevel;
 use std::path::PathBuf;
 
 /// Settings of the daemon.
@@ -41,6 +43,10 @@ pub struct RunArguments {
     /// How the agent logs.
     #[command(flatten)]
     pub log: LogArguments,
+
+    /// A test aid.
+    #[command(flatten)]
+    pub probes: ProbeArguments,
 }
 
 /// Sizes of the kernel maps, fixed when the agent starts. Reaching one is counted and named in `status`.
@@ -117,6 +123,18 @@ pub enum KernelLogLevel {
     Debug,
     /// Everything.
     Trace,
+}
+
+impl From<KernelLogLevel> for LogLevel {
+    fn from(level: KernelLogLevel) -> Self {
+        match level {
+            KernelLogLevel::Error => Self::Error,
+            KernelLogLevel::Warn => Self::Warn,
+            KernelLogLevel::Info => Self::Info,
+            KernelLogLevel::Debug => Self::Debug,
+            KernelLogLevel::Trace => Self::Trace,
+        }
+    }
 }
 
 pub(super) fn execute(arguments: &RunArguments) -> Result<Verdict, CommandError> {

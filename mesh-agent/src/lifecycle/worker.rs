@@ -31,6 +31,12 @@ pub enum WorkerError {
         /// The thread's name.
         name: &'static str,
     },
+    /// It was asked to end and does not.
+    #[error("thread {name} does not end")]
+    Stuck {
+        /// The thread's name.
+        name: &'static str,
+    },
 }
 
 /// A named thread and the means to learn of its end.
@@ -83,13 +89,10 @@ impl Worker {
         }
     }
 
-    /// The reason why a thread ended that was not asked to.
+    /// The thread's name.
     #[must_use]
-    pub fn post_mortem(self) -> WorkerError {
-        let name = self.name;
-        self.join()
-            .err()
-            .unwrap_or(WorkerError::Ended { name })
+    pub const fn name(&self) -> &'static str {
+        self.name
     }
 }
 
@@ -97,25 +100,25 @@ impl Worker {
 mod tests {
     use super::{Worker, WorkerError};
 
-    fn post_mortem(body: fn() -> Result<(), &'static str>) -> WorkerError {
+    fn end(body: fn() -> Result<(), &'static str>) -> Result<(), WorkerError> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()
             .unwrap();
         let mut worker = Worker::spawn("test", body).unwrap();
         runtime.block_on(worker.ended());
-        worker.post_mortem()
+        worker.join()
     }
 
     #[test]
     fn every_way_to_end_is_noticed_and_told_apart() {
-        assert!(matches!(post_mortem(|| Ok(())), WorkerError::Ended { .. }));
+        assert!(end(|| Ok(())).is_ok());
         assert!(matches!(
-            post_mortem(|| panic!("expected by the test")),
-            WorkerError::Panicked { .. }
+            end(|| panic!("expected by the test")),
+            Err(WorkerError::Panicked { .. })
         ));
-        let failed = post_mortem(|| Err("no memory for table_rows"));
+        let failed = end(|| Err("no memory for table_rows"));
         assert_eq!(
-            failed.to_string(),
+            failed.unwrap_err().to_string(),
             "thread test failed: no memory for table_rows"
         );
     }
