@@ -8,8 +8,5 @@ mod server;
 pub use agent::{AgentInfo, Readers};
 pub use server::{AdminError, AdminServer};
 
-/// Connections served at once; one more waits in the listener's backlog until one of them ends.
-pub const CONNECTIONS_MAX: usize = 32;
-
 #[cfg(test)]
 mod tests;

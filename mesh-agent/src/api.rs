@@ -14,3 +14,6 @@ pub use endpoint::{Endpoint, Endpoints};
 pub use problem::{Problem, Problems};
 pub use service::{Family, Port, Service, Services};
 pub use status::{Configuration, Map, Program, Status};
+
+/// Readers that are served at once. Bounds the admin server's connections and every queue of questions.
+pub const READERS_MAX: usize = 32;

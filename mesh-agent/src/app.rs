@@ -12,21 +12,20 @@ mod log;
 mod settings;
 
 pub use error::AppError;
-pub use log::start_log;
-pub use settings::{find_cgroup, node_name};
+pub use log::{LogFormat, start_log};
+pub use settings::Settings;
 
 use crate::admin::{AdminServer, AgentInfo, Readers};
 use crate::api::Program;
-use crate::cli::RunArguments;
-use crate::kernel::{self, Finding, Observer, Settings, Syncer};
+use crate::kernel::{self, Finding, Observer, Syncer};
 use crate::lifecycle::{Readiness, Step, StopSignals, Worker, WorkerError};
 use crate::observe::Progress;
-use crate::plan::{Catalog, ServiceChange};
+use crate::plan::{Capacity, Catalog, ServiceChange};
 use crate::reconcile::{self, Inbox, Outlet, Reconciler, SyncReport};
 use crate::sampler::{Measurements, Sampler};
 use crate::source::file::FileSource;
 use std::cell::RefCell;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::{oneshot, watch};
@@ -39,14 +38,14 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// If it cannot start, or one of its threads ends early. The mesh stays in force as far as it was.
-pub fn run(arguments: &RunArguments) -> Result<(), AppError> {
+pub fn run(settings: &Settings) -> Result<(), AppError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(AppError::Runtime)?;
     runtime.block_on(async {
         let mut signals = StopSignals::install().map_err(AppError::Runtime)?;
-        let agent = Agent::start(arguments).await?;
+        let agent = Agent::start(settings).await?;
         agent.run(&mut signals).await
     })
 }
@@ -66,34 +65,32 @@ struct Agent {
 }
 
 impl Agent {
-    async fn start(arguments: &RunArguments) -> Result<Self, AppError> {
+    async fn start(settings: &Settings) -> Result<Self, AppError> {
         let started = Instant::now();
-        let settings = settings::of_kernel(arguments)?;
-        let degraded = preflight(&settings, arguments)?;
-        let server =
-            AdminServer::bind(arguments.admin.admin, arguments.admin_remote).await?;
+        let degraded = preflight(settings)?;
+        let server = AdminServer::bind(settings.admin, settings.admin_remote).await?;
         let readiness = Readiness::default();
         let progress = Progress::default();
 
-        let (mut syncer, observer) = kernel::open(&settings)?;
+        let (mut syncer, observer) = kernel::open(&settings.kernel)?;
         readiness.done(Step::KernelLoaded);
 
         let (inbox, outlet) = Inbox::new();
-        let (source, source_ended) = start_source(arguments, &inbox)?;
-        let mut reconciler = reconciler(arguments, &settings, progress.clone())?;
+        let (source, source_ended) = start_source(&settings.config, &inbox)?;
+        let mut reconciler = reconciler(settings, progress.clone());
         load(&mut reconciler, &outlet, &mut syncer);
         readiness.done(Step::FirstPlanApplied);
         syncer.attach_and_pin()?;
         readiness.done(Step::AttachedAndPinned);
 
         let sync = move |changes: &[ServiceChange], now| synchronize(&mut syncer, changes, now);
-        let reconcile = reconcile::start(reconciler, outlet, sync, Instant::now)
-            .map_err(AppError::Thread)?;
+        let reconcile =
+            reconcile::start(reconciler, outlet, sync, Instant::now).map_err(AppError::Thread)?;
         let (sampler, observe) =
             Sampler::start(|| measurements(observer)).map_err(AppError::Thread)?;
-        let pins = settings.bpffs.clone();
+        let pins = settings.kernel.bpffs.clone();
         let readers = Readers {
-            info: info(arguments, &settings, degraded, started),
+            info: info(settings, degraded, started),
             readiness: readiness.clone(),
             progress,
             sampler: sampler.clone(),
@@ -102,7 +99,7 @@ impl Agent {
         let address = server.local_address().map_err(AppError::Runtime)?;
         tracing::info!(
             admin = %address,
-            cgroup = %settings.cgroup.display(),
+            cgroup = %settings.kernel.cgroup.display(),
             pins = %pins.display(),
             took_ms = started.elapsed().as_millis(),
             "the mesh is in force"
@@ -168,8 +165,8 @@ async fn finish(mut worker: Worker) -> Result<(), WorkerError> {
 }
 
 /// Tries what the kernel can do; returns what it cannot and the mesh can do without.
-fn preflight(settings: &Settings, arguments: &RunArguments) -> Result<Vec<String>, AppError> {
-    let findings = kernel::check(settings, &arguments.probes.injections);
+fn preflight(settings: &Settings) -> Result<Vec<String>, AppError> {
+    let findings = kernel::check(&settings.kernel, &settings.injections);
     let (failed, rest): (Vec<Finding>, Vec<Finding>) = findings
         .into_iter()
         .partition(|finding| finding.status == kernel::Status::Failed);
@@ -195,12 +192,12 @@ fn preflight(settings: &Settings, arguments: &RunArguments) -> Result<Vec<String
 }
 
 fn start_source(
-    arguments: &RunArguments,
+    directory: &Path,
     inbox: &Inbox,
 ) -> Result<(FileSource, oneshot::Receiver<()>), AppError> {
     let (alive, ended) = oneshot::channel::<()>();
     let inbox = inbox.clone();
-    let source = FileSource::start(&arguments.config, move |batch| {
+    let source = FileSource::start(directory, move |batch| {
         // Goes with the closure when the watcher's thread ends, for whatever reason.
         let _ = &alive;
         inbox.put(batch);
@@ -208,19 +205,18 @@ fn start_source(
     Ok((source, ended))
 }
 
-fn reconciler(
-    arguments: &RunArguments,
-    settings: &Settings,
-    progress: Progress,
-) -> Result<Reconciler, AppError> {
-    let catalog = Catalog::new(settings::node(arguments)?).with_capacity(crate::plan::Capacity {
-        services: settings.capacities.services as usize,
-        endpoints: settings.capacities.endpoints as usize,
+fn reconciler(settings: &Settings, progress: Progress) -> Reconciler {
+    let kernel::Settings {
+        cgroup,
+        bpffs,
+        capacities,
+        ..
+    } = &settings.kernel;
+    let catalog = Catalog::new(settings.node.clone()).with_capacity(Capacity {
+        services: capacities.services as usize,
+        endpoints: capacities.endpoints as usize,
     });
-    let (bpffs, cgroup) = (
-        settings.bpffs.clone(),
-        settings.cgroup.display().to_string(),
-    );
+    let (bpffs, cgroup) = (bpffs.clone(), cgroup.display().to_string());
     let programs = move || {
         let programs = kernel::attached_programs(&bpffs).into_iter();
         programs
@@ -231,19 +227,17 @@ fn reconciler(
             })
             .collect()
     };
-    Ok(Reconciler::new(
+    Reconciler::new(
         catalog,
-        arguments.config.display().to_string(),
+        settings.config.display().to_string(),
         Box::new(programs),
         progress,
-    ))
+    )
 }
 
 fn load(reconciler: &mut Reconciler, outlet: &Outlet, syncer: &mut Syncer) {
     if let Some(batch) = outlet.first_batch() {
-        reconciler.load(batch, &mut |changes, now| {
-            synchronize(syncer, changes, now)
-        });
+        reconciler.load(batch, &mut |changes, now| synchronize(syncer, changes, now));
     }
 }
 
@@ -276,12 +270,7 @@ fn measurements(observer: Observer) -> Measurements {
     }
 }
 
-fn info(
-    arguments: &RunArguments,
-    settings: &Settings,
-    degraded: Vec<String>,
-    started: Instant,
-) -> AgentInfo {
+fn info(settings: &Settings, degraded: Vec<String>, started: Instant) -> AgentInfo {
     let since_1970 = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default();
@@ -289,9 +278,9 @@ fn info(
         version: env!("CARGO_PKG_VERSION"),
         started,
         start_time_seconds: since_1970.as_secs_f64(),
-        node: node_name(arguments),
-        cgroup: settings.cgroup.display().to_string(),
-        pins: settings.bpffs.display().to_string(),
+        node: settings.node.name.to_string(),
+        cgroup: settings.kernel.cgroup.display().to_string(),
+        pins: settings.kernel.bpffs.display().to_string(),
         degraded,
     }
 }

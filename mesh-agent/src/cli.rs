@@ -13,10 +13,8 @@ mod table;
 mod unload;
 mod validate;
 
-pub use arguments::{AdminArgument, KernelArguments, ProbeArguments};
-pub use output::{OutputFormat, complain};
-pub use run::{CapacityArguments, KernelLogLevel, LogArguments, LogFormat, RunArguments};
-
+use arguments::{AdminArgument, KernelArguments};
+use output::{OutputFormat, complain};
 use std::process::ExitCode;
 
 /// The node agent of the mesh: redirects and meters connections in the kernel.
@@ -48,7 +46,7 @@ pub struct CommandLine {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     /// Run the agent until SIGTERM or SIGINT; the mesh stays in force when it ends
-    Run(Box<RunArguments>),
+    Run(Box<run::RunArguments>),
     /// Try what this machine's kernel can do, and say what is missing and what helps
     Check(check::Arguments),
     /// Check a directory of manifests without a running agent

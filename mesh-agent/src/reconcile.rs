@@ -29,7 +29,7 @@ use std::time::{Duration, Instant};
 /// How often the kernel's tables are tidied.
 const MAINTAIN_EVERY: Duration = Duration::from_secs(1);
 /// Messages that may wait: one wake-up, and a question of every admin connection.
-const WAITING_MAX: usize = 1 + crate::admin::CONNECTIONS_MAX;
+const WAITING_MAX: usize = 1 + crate::api::READERS_MAX;
 /// Problems of one batch that are logged; `/api/problems` has all of them.
 const LOGGED_MAX: usize = 20;
 
@@ -114,8 +114,10 @@ impl Reconciler {
         let files = batch.files.len();
         let update = self.catalog.set_files(batch.files.into_iter().collect());
         let rejected = self.catalog.rejected();
-        self.progress
-            .seen(update.generation, u64::try_from(rejected).unwrap_or(u64::MAX));
+        self.progress.seen(
+            update.generation,
+            u64::try_from(rejected).unwrap_or(u64::MAX),
+        );
 
         let report = sync(&update.changes, started);
         tracing::info!(
@@ -159,9 +161,7 @@ impl Reconciler {
             Question::Overview(answer) => answer.send(self.overview()).is_ok(),
             Question::Services(answer) => answer.send(view::services(&self.catalog)).is_ok(),
             Question::Endpoints(answer) => answer.send(view::endpoints(&self.catalog)).is_ok(),
-            Question::Problems(answer) => {
-                answer.send(self.problems(Problems::LISTED_MAX)).is_ok()
-            }
+            Question::Problems(answer) => answer.send(self.problems(Problems::LISTED_MAX)).is_ok(),
         };
     }
 
@@ -290,7 +290,9 @@ fn run(reconciler: &mut Reconciler, outlet: &Outlet, sync: &mut Sync<'_>, now: f
     let mut maintained = now();
     loop {
         let since = now().saturating_duration_since(maintained);
-        let message = outlet.messages.recv_timeout(MAINTAIN_EVERY.saturating_sub(since));
+        let message = outlet
+            .messages
+            .recv_timeout(MAINTAIN_EVERY.saturating_sub(since));
         // Files go before everything else that waits.
         if let Some(batch) = outlet.mailbox.try_take() {
             reconciler.change(batch, sync, now);

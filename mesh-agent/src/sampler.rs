@@ -20,7 +20,7 @@ pub const FRESH_FOR: Duration = Duration::from_secs(1);
 const MAINTAIN_EVERY: Duration = Duration::from_secs(1);
 
 /// Questions that may wait; as many as the admin server has connections, each of which asks one at a time.
-const WAITING_MAX: usize = crate::admin::CONNECTIONS_MAX;
+const WAITING_MAX: usize = crate::api::READERS_MAX;
 
 /// What the thread reads from: the kernel's observer, or a test's figures.
 pub struct Measurements {

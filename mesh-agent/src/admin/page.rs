@@ -2,8 +2,8 @@
 
 use super::agent::{Readers, Unavailable};
 use super::router::PATHS;
-use crate::api::{Connections, Endpoints, Family, Service, Services, Status};
 use crate::api::quantity::{bytes, duration};
+use crate::api::{Connections, Endpoints, Family, Service, Services, Status};
 use std::fmt::{self, Display, Write as _};
 
 /// The page reloads itself this often.

@@ -65,7 +65,11 @@ pub(super) async fn answer<B>(readers: &Readers, request: &Request<B>) -> Answer
 async fn route(readers: &Readers, path: &str) -> Result<Answer, Unavailable> {
     match path {
         "/" => Ok(html(page::render(readers).await?)),
-        "/metrics" => Ok(respond(StatusCode::OK, OPENMETRICS, readers.metrics().await?)),
+        "/metrics" => Ok(respond(
+            StatusCode::OK,
+            OPENMETRICS,
+            readers.metrics().await?,
+        )),
         "/livez" => Ok(text(StatusCode::OK, "alive\n".to_owned())),
         "/readyz" => Ok(ready(&readers.readiness.missing())),
         "/api/status" => json(&readers.status().await?),
@@ -108,7 +112,8 @@ fn html(body: String) -> Answer {
 }
 
 fn json(value: &impl Serialize) -> Result<Answer, Unavailable> {
-    let body = serde_json::to_string(value).map_err(|error| Unavailable::Format(error.to_string()))?;
+    let body =
+        serde_json::to_string(value).map_err(|error| Unavailable::Format(error.to_string()))?;
     Ok(respond(StatusCode::OK, JSON, body))
 }
 

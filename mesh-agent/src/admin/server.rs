@@ -1,7 +1,8 @@
 //! Accepts connections, within bounds on their number, size, time and age.
 
 use super::agent::Readers;
-use super::{CONNECTIONS_MAX, router};
+use super::router;
+use crate::api::READERS_MAX;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -80,7 +81,7 @@ impl AdminServer {
     /// Serves until `stop` turns true, then finishes the answers under way.
     pub async fn serve(self, readers: Readers, stop: watch::Receiver<bool>) {
         let readers = Arc::new(readers);
-        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let places = Arc::new(Semaphore::new(READERS_MAX));
         let mut connections = JoinSet::new();
         let mut stopping = stop.clone();
         loop {

@@ -24,7 +24,7 @@ pub fn bytes(count: u64) -> String {
     format!("{value:.1} {unit}")
 }
 
-/// A duration in the unit that leaves one to three digits before the point: `85 µs`, `1.2 ms`, `3.0 s`, `2 h 05 min`.
+/// A duration in the unit that leaves one to three digits before the point: `85 µs`, `1.2 ms`, `3.0 s`, `2h05m`.
 #[must_use]
 #[expect(
     clippy::cast_possible_truncation,
@@ -47,13 +47,13 @@ pub fn duration(seconds: f64) -> String {
     let whole = seconds.round() as u64;
     let (minutes, rest) = (whole / 60, whole % 60);
     if minutes < 60 {
-        return format!("{minutes} min {rest:02} s");
+        return format!("{minutes}m{rest:02}s");
     }
     let (hours, minutes) = (minutes / 60, minutes % 60);
     if hours < 48 {
-        return format!("{hours} h {minutes:02} min");
+        return format!("{hours}h{minutes:02}m");
     }
-    format!("{} d {:02} h", hours / 24, hours % 24)
+    format!("{}d{:02}h", hours / 24, hours % 24)
 }
 
 #[cfg(test)]
@@ -85,10 +85,10 @@ mod tests {
             (0.001_2, "1.2 ms"),
             (0.999_99, "1.0 s"),
             (3.0, "3.0 s"),
-            (59.99, "1 min 00 s"),
-            (3_599.0, "59 min 59 s"),
-            (7_500.0, "2 h 05 min"),
-            (200_000.0, "2 d 07 h"),
+            (59.99, "1m00s"),
+            (3_599.0, "59m59s"),
+            (7_500.0, "2h05m"),
+            (200_000.0, "2d07h"),
         ] {
             assert_eq!(duration(seconds), expected, "{seconds}");
         }

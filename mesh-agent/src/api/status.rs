@@ -43,7 +43,10 @@ impl Status {
         self.not_ready.is_empty()
             && self.full_maps().is_empty()
             && self.configuration.is_fine()
-            && self.programs.iter().all(|program| program.attached_to.is_some())
+            && self
+                .programs
+                .iter()
+                .all(|program| program.attached_to.is_some())
     }
 }
 

@@ -2,7 +2,6 @@
 
 use super::arguments::ProbeArguments;
 use super::{CommandError, KernelArguments, OutputFormat, Verdict};
-use crate::app::find_cgroup;
 use crate::kernel::{self, Capacities, Finding, Settings, Status};
 use std::fmt::{self, Write as _};
 
@@ -20,7 +19,7 @@ pub(super) fn execute(
     output: OutputFormat,
 ) -> Result<Verdict, CommandError> {
     let settings = Settings {
-        cgroup: find_cgroup(arguments.kernel.cgroup.as_ref())?,
+        cgroup: arguments.kernel.cgroup()?,
         bpffs: arguments.kernel.bpffs.clone(),
         capacities: Capacities::default(),
         log_level: None,

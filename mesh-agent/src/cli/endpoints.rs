@@ -59,7 +59,11 @@ impl ServiceSelector {
     }
 
     fn selects_service(&self, service: &Service) -> bool {
-        self.names(&service.name) && service.ports.iter().any(|port| self.selects_port(port.port))
+        self.names(&service.name)
+            && service
+                .ports
+                .iter()
+                .any(|port| self.selects_port(port.port))
     }
 }
 

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal as _, Write};
 
 /// What a reading command prints.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum OutputFormat {
+pub(super) enum OutputFormat {
     /// Tables for people.
     #[default]
     Table,
@@ -15,7 +15,11 @@ pub enum OutputFormat {
 
 impl OutputFormat {
     /// Prints a value as JSON, or as the text that `table` makes for a width.
-    pub(super) fn print<T: Serialize>(self, value: &T, table: impl FnOnce(Option<usize>) -> String) {
+    pub(super) fn print<T: Serialize>(
+        self,
+        value: &T,
+        table: impl FnOnce(Option<usize>) -> String,
+    ) {
         match self {
             Self::Table => print(&table(width())),
             Self::Json => match serde_json::to_string_pretty(value) {
@@ -43,7 +47,7 @@ pub(super) fn print(text: &str) {
 }
 
 /// Writes a complaint to standard error.
-pub fn complain(text: &str) {
+pub(super) fn complain(text: &str) {
     write_all(&mut io::stderr().lock(), &format!("mesh-agent: {text}\n"));
 }
 

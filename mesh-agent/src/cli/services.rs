@@ -4,10 +4,7 @@ use super::table::{Column, Table};
 use super::{AdminArgument, CommandError, OutputFormat, Verdict, client};
 use crate::api::{Port, Service, Services};
 
-pub(super) fn execute(
-    admin: AdminArgument,
-    output: OutputFormat,
-) -> Result<Verdict, CommandError> {
+pub(super) fn execute(admin: AdminArgument, output: OutputFormat) -> Result<Verdict, CommandError> {
     let services: Services = client::get(admin.admin, "/api/services")?;
     output.print(&services, |width| table(&services, width));
     Ok(Verdict::Fine)

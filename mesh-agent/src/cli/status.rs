@@ -7,10 +7,7 @@ use crate::api::{Configuration, Map, Status};
 use mesh_common::names;
 use std::fmt::{self, Write as _};
 
-pub(super) fn execute(
-    admin: AdminArgument,
-    output: OutputFormat,
-) -> Result<Verdict, CommandError> {
+pub(super) fn execute(admin: AdminArgument, output: OutputFormat) -> Result<Verdict, CommandError> {
     let status: Status = client::get(admin.admin, "/api/status")?;
     output.print(&status, |width| text(&status, width));
     Ok(if status.is_fine() {
@@ -36,7 +33,11 @@ fn write_text(text: &mut String, status: &Status, width: Option<usize>) -> fmt::
         [] => "full function".to_owned(),
         reasons => format!("DEGRADED: {}", reasons.join("; ")),
     };
-    let up = duration(u32::try_from(status.uptime_seconds).unwrap_or(u32::MAX).into());
+    let up = duration(
+        u32::try_from(status.uptime_seconds)
+            .unwrap_or(u32::MAX)
+            .into(),
+    );
     writeln!(
         text,
         "mesh-agent {}, process {}, up {up}",
@@ -233,7 +234,7 @@ mod tests {
         assert_eq!(
             format!("\n{}", text(&status(), Some(100))),
             "
-mesh-agent 0.1.0, process 4711, up 2 h 05 min
+mesh-agent 0.1.0, process 4711, up 2h05m
 state    ready
 level    full function
 node     node-1
@@ -301,7 +302,11 @@ SOCKETS          -         -     -    4.0 KiB         0
         status.programs[0].attached_to = None;
         assert!(!status.is_fine());
         let text = text(&status, None);
-        for part in ["NOT READY: the programs", "DEGRADED: no BTF", "NOT ATTACHED"] {
+        for part in [
+            "NOT READY: the programs",
+            "DEGRADED: no BTF",
+            "NOT ATTACHED",
+        ] {
             assert!(text.contains(part), "{part} in {text}");
         }
     }

@@ -121,9 +121,13 @@ impl<const N: usize> fmt::Display for Table<N> {
 
 /// Shortens a cell to `width` characters, and takes out control characters: they could rewrite the terminal.
 fn cut(cell: &str, width: usize) -> String {
-    let clean = cell
-        .chars()
-        .map(|character| if character.is_control() { '?' } else { character });
+    let clean = cell.chars().map(|character| {
+        if character.is_control() {
+            '?'
+        } else {
+            character
+        }
+    });
     if cell.chars().count() <= width {
         return clean.collect();
     }

@@ -1,7 +1,6 @@
 //! `mesh-agent unload`
 
 use super::{CommandError, KernelArguments, OutputFormat, Verdict};
-use crate::app::find_cgroup;
 use crate::kernel::{self, UnloadReport};
 use std::path::Path;
 
@@ -9,7 +8,7 @@ pub(super) fn execute(
     arguments: &KernelArguments,
     output: OutputFormat,
 ) -> Result<Verdict, CommandError> {
-    let cgroup = find_cgroup(arguments.cgroup.as_ref())?;
+    let cgroup = arguments.cgroup()?;
     let report = kernel::unload(&cgroup, &arguments.bpffs)?;
     output.print(&report, |_| text(&report, &arguments.bpffs));
     Ok(Verdict::Fine)

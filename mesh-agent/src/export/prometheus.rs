@@ -72,10 +72,7 @@ fn connections(families: &mut Families<'_, '_>, all: &[ConnectionSeries]) -> fmt
         &CONNECT_DURATION,
         all.iter().map(|series| (Flow(series), &series.connect)),
     )?;
-    families.histograms(
-        &RTT,
-        all.iter().map(|series| (Flow(series), &series.rtt)),
-    )?;
+    families.histograms(&RTT, all.iter().map(|series| (Flow(series), &series.rtt)))?;
     families.counters(&SENT, each(|series| series.sent_bytes))?;
     families.counters(&RECEIVED, each(|series| series.received_bytes))?;
     families.counters(&RETRANSMITS, each(|series| series.retransmits))

@@ -110,7 +110,11 @@ fn every_declared_family_is_in_the_exposition_with_its_labels() {
     assert_eq!(families.len(), instrument::ALL.len());
     for declared in instrument::ALL {
         let family = &families[&full_name(declared)];
-        assert!(!family.samples.is_empty(), "{} has no sample", declared.name);
+        assert!(
+            !family.samples.is_empty(),
+            "{} has no sample",
+            declared.name
+        );
         for sample in &family.samples {
             let names: Vec<&str> = sample
                 .labels
