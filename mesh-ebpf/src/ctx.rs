@@ -1,10 +1,11 @@
 //! The kernel's contexts as typed values. Every field is read and written once, at its own width: the verifier
 //! rewrites accesses to a context one by one and refuses two fields in one load.
 
+use crate::maps;
 use aya_ebpf::bindings::{bpf_sock, bpf_sock_addr, bpf_sock_ops};
 use aya_ebpf::helpers::generated::{
-    bpf_get_netns_cookie, bpf_probe_read_kernel, bpf_set_retval, bpf_skc_to_tcp_sock,
-    bpf_sock_ops_cb_flags_set,
+    bpf_get_netns_cookie, bpf_probe_read_kernel, bpf_set_retval, bpf_skc_to_mptcp_sock,
+    bpf_skc_to_tcp_sock, bpf_sock_ops_cb_flags_set,
 };
 use aya_ebpf::programs::{SockAddrContext, SockContext, SockOpsContext};
 use core::mem::offset_of;
@@ -50,6 +51,17 @@ impl Socket {
     #[inline(always)]
     pub(crate) fn state(self) -> u32 {
         self.word(offset_of!(bpf_sock, state))
+    }
+
+    /// Whether the socket carries part of an MPTCP connection (helper of kernel 5.19).
+    #[inline(always)]
+    fn is_mptcp(self) -> bool {
+        if !maps::has_mptcp() {
+            return false;
+        }
+        // SAFETY: the helper takes any socket.
+        let parent = unsafe { bpf_skc_to_mptcp_sock(self.0.cast()) };
+        !parent.is_null()
     }
 
     /// The address that the socket is bound to, unspecified if it is not bound.
@@ -120,6 +132,7 @@ impl SocketCall {
         let socket = self.socket();
         SocketFacts {
             protocol: self.word(offset_of!(bpf_sock_addr, protocol)),
+            mptcp: socket.is_mptcp(),
             bound_device: socket.word(offset_of!(bpf_sock, bound_dev_if)),
             mark: socket.word(offset_of!(bpf_sock, mark)),
         }
