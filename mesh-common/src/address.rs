@@ -1,72 +1,61 @@
 //! Addresses: always 16 bytes, IPv4 as v4-mapped IPv6 (RFC 4291 section 2.5.5.2).
 
 use crate::wire::record;
+use core::cmp::Ordering;
 
 record! {
     /// An IP address in network order, IPv4 v4-mapped.
     ///
-    /// Aligned to 4, so that the kernel programs copy and compare words, not bytes.
-    #[derive(Hash, PartialOrd, Ord)]
-    #[repr(align(4))]
+    /// Kept as words, so that the kernel programs copy and compare words, not bytes.
+    #[derive(Hash)]
     pub struct Address, size 16 {
-        /// The sixteen bytes.
-        pub octets: [u8; 16],
+        /// Four words, each as it stands in memory (the form of the kernel's contexts).
+        pub words: [u32; 4],
     }
 }
 
 impl Address {
     /// The unspecified IPv6 address, `::`.
-    pub const UNSPECIFIED: Self = Self { octets: [0; 16] };
+    pub const UNSPECIFIED: Self = Self { words: [0; 4] };
+
+    /// The words in front of a v4-mapped address's own, `::ffff:0:0/96`.
+    const V4_MAPPED: [u32; 3] = [0, 0, u32::from_ne_bytes([0, 0, 0xff, 0xff])];
 
     /// Makes the v4-mapped form of an IPv4 address given in network order.
     #[inline(always)]
     #[must_use]
     pub const fn from_v4(v4: [u8; 4]) -> Self {
-        let mut octets = [0; 16];
-        octets[10] = 0xff;
-        octets[11] = 0xff;
-        octets[12] = v4[0];
-        octets[13] = v4[1];
-        octets[14] = v4[2];
-        octets[15] = v4[3];
-        Self { octets }
+        let [a, b, c] = Self::V4_MAPPED;
+        Self {
+            words: [a, b, c, u32::from_ne_bytes(v4)],
+        }
     }
 
     /// Makes an address from sixteen bytes in network order.
     #[inline(always)]
     #[must_use]
-    pub const fn from_v6(octets: [u8; 16]) -> Self {
-        Self { octets }
-    }
-
-    /// Makes an address from four words, each as it stands in memory (the form of the kernel's contexts).
-    #[inline(always)]
-    #[must_use]
-    pub const fn from_words(words: [u32; 4]) -> Self {
-        let [a, b, c, d] = [
-            words[0].to_ne_bytes(),
-            words[1].to_ne_bytes(),
-            words[2].to_ne_bytes(),
-            words[3].to_ne_bytes(),
-        ];
+    pub const fn from_v6(o: [u8; 16]) -> Self {
         Self {
-            octets: [
-                a[0], a[1], a[2], a[3], b[0], b[1], b[2], b[3], c[0], c[1], c[2], c[3], d[0], d[1],
-                d[2], d[3],
+            words: [
+                u32::from_ne_bytes([o[0], o[1], o[2], o[3]]),
+                u32::from_ne_bytes([o[4], o[5], o[6], o[7]]),
+                u32::from_ne_bytes([o[8], o[9], o[10], o[11]]),
+                u32::from_ne_bytes([o[12], o[13], o[14], o[15]]),
             ],
         }
     }
 
-    /// The address as four words, each as it stands in memory.
+    /// The sixteen bytes in network order.
     #[inline(always)]
     #[must_use]
-    pub const fn to_words(self) -> [u32; 4] {
-        let o = self.octets;
+    pub const fn octets(&self) -> [u8; 16] {
+        let a = self.words[0].to_ne_bytes();
+        let b = self.words[1].to_ne_bytes();
+        let c = self.words[2].to_ne_bytes();
+        let d = self.words[3].to_ne_bytes();
         [
-            u32::from_ne_bytes([o[0], o[1], o[2], o[3]]),
-            u32::from_ne_bytes([o[4], o[5], o[6], o[7]]),
-            u32::from_ne_bytes([o[8], o[9], o[10], o[11]]),
-            u32::from_ne_bytes([o[12], o[13], o[14], o[15]]),
+            a[0], a[1], a[2], a[3], b[0], b[1], b[2], b[3], c[0], c[1], c[2], c[3], d[0], d[1],
+            d[2], d[3],
         ]
     }
 
@@ -74,21 +63,31 @@ impl Address {
     #[inline(always)]
     #[must_use]
     pub fn is_unspecified(&self) -> bool {
-        let words = self.to_words();
-        words == Self::UNSPECIFIED.to_words() || words == Self::from_v4([0; 4]).to_words()
+        *self == Self::UNSPECIFIED || *self == Self::from_v4([0; 4])
     }
 
     /// The four bytes of a v4-mapped address, `None` for any other.
     #[inline(always)]
     #[must_use]
     pub fn to_v4(self) -> Option<[u8; 4]> {
-        let words = self.to_words();
-        let mapped = Self::from_v4([0; 4]).to_words();
-        if words[0] == mapped[0] && words[1] == mapped[1] && words[2] == mapped[2] {
-            Some(words[3].to_ne_bytes())
+        let [a, b, c, v4] = self.words;
+        if [a, b, c] == Self::V4_MAPPED {
+            Some(v4.to_ne_bytes())
         } else {
             None
         }
+    }
+}
+
+impl Ord for Address {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.octets().cmp(&other.octets())
+    }
+}
+
+impl PartialOrd for Address {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 
@@ -156,7 +155,7 @@ mod user {
     impl From<Address> for IpAddr {
         fn from(address: Address) -> Self {
             address.to_v4().map_or_else(
-                || Self::V6(Ipv6Addr::from(address.octets)),
+                || Self::V6(Ipv6Addr::from(address.octets())),
                 |v4| Self::V4(Ipv4Addr::from(v4)),
             )
         }

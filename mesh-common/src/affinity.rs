@@ -70,7 +70,7 @@ impl Tag {
     #[inline(always)]
     #[must_use]
     pub const fn new(service: u32, netns_cookie: u64, bound: Address) -> Self {
-        let words = bound.to_words();
+        let words = bound.words;
         let hash = mix(netns_cookie ^ ((service as u64) << 32));
         let hash = mix(hash ^ (words[0] as u64) ^ ((words[1] as u64) << 32));
         let hash = mix(hash ^ (words[2] as u64) ^ ((words[3] as u64) << 32));

@@ -15,8 +15,10 @@ const TCP: u32 = 6;
 /// What a connect hook knows of a socket before it looks anything up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SocketFacts {
-    /// `sk_protocol`; MPTCP has its own.
+    /// `sk_protocol`.
     pub protocol: u32,
+    /// Whether the socket carries part of an MPTCP connection: its own protocol is TCP.
+    pub mptcp: bool,
     /// Index of the device the socket is bound to (`SO_BINDTODEVICE`), else zero.
     pub bound_device: u32,
     /// `SO_MARK`.
@@ -26,7 +28,7 @@ pub struct SocketFacts {
 /// Why a connect goes on as if there were no mesh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PassReason {
-    /// Not TCP.
+    /// Not TCP, or part of MPTCP, which makes connections of its own that no hook sees.
     NotTcp,
     /// Bound to a device: an endpoint may not be reachable through it.
     BoundDevice,
@@ -89,7 +91,7 @@ pub struct Target {
 /// The reason why not.
 #[inline(always)]
 pub const fn admit(facts: SocketFacts) -> Result<(), PassReason> {
-    if facts.protocol != TCP {
+    if facts.protocol != TCP || facts.mptcp {
         return Err(PassReason::NotTcp);
     }
     if facts.bound_device != 0 {

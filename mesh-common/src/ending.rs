@@ -66,10 +66,12 @@ impl Ending {
     #[must_use]
     #[inline(always)]
     pub const fn connect_error(&self) -> ConnectError {
+        // tcp_connect() itself failed, for want of a route or of memory; `sk_err` is that of an earlier connection.
+        if self.segments_out == 0 {
+            return ConnectError::Local;
+        }
         match self.error {
             UNKNOWN_ERROR => ConnectError::Unknown,
-            // tcp_connect() itself failed, as the SYN found no route; or the application closed the socket.
-            0 if self.segments_out == 0 => ConnectError::Local,
             0 => ConnectError::Cancelled,
             errno::ECONNREFUSED => ConnectError::ConnectionRefused,
             errno::ETIMEDOUT => ConnectError::TimedOut,

@@ -75,3 +75,5 @@ pub const SK_ERR_OFFSET: &str = "SK_ERR_OFFSET";
 ///
 /// `sk_flags` is a macro: the member is `skc_flags`, in an anonymous union of `struct sock_common`, with which `struct sock` begins.
 pub const SK_FLAGS_OFFSET: &str = "SK_FLAGS_OFFSET";
+/// Global: one if the kernel has MPTCP, that is, `struct mptcp_sock` in vmlinux BTF (`u8`); zero: no socket is taken for MPTCP.
+pub const HAS_MPTCP: &str = "HAS_MPTCP";

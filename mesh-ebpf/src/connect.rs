@@ -54,10 +54,10 @@ fn connect(call: &SocketCall) -> i32 {
                 call,
                 "service {}: {:i}:{} is endpoint {}, {:i}:{}",
                 target.record.service,
-                requested.address.octets,
+                requested.address.octets(),
                 requested.port(),
                 target.id,
-                target.record.address.address.octets,
+                target.record.address.address.octets(),
                 target.record.address.port()
             );
             maps::count(Counter::Rewritten);
@@ -70,7 +70,7 @@ fn connect(call: &SocketCall) -> i32 {
                 "service {}: endpoint {}, {:i}:{}, asked for by its own address",
                 target.record.service,
                 target.id,
-                requested.address.octets,
+                requested.address.octets(),
                 requested.port()
             );
             maps::count(Counter::DirectEndpoint);
@@ -81,7 +81,7 @@ fn connect(call: &SocketCall) -> i32 {
             debug!(
                 call,
                 "no endpoint for {:i}:{}",
-                requested.address.octets,
+                requested.address.octets(),
                 requested.port()
             );
             maps::count(Counter::NoEndpoint);

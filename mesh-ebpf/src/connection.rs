@@ -17,6 +17,7 @@ use aya_ebpf::helpers::bpf_ktime_get_ns;
 use aya_ebpf::macros::sock_ops;
 use aya_ebpf::programs::SockOpsContext;
 use aya_log_ebpf::debug;
+use mesh_common::connection::ConnectError;
 use mesh_common::ending::{Ending, UNKNOWN_ERROR, UNKNOWN_FLAGS, tcp_state};
 use mesh_common::socket::{Phase, SocketState};
 
@@ -124,8 +125,9 @@ fn ended(event: &TcpEvent) {
     );
     match phase {
         Phase::Established => tally::closed(&stored, &state, event, &ending),
-        // A socket that had a connection before still has its callbacks: `Attempted` is one whose SYN never left.
-        Phase::Attempted | Phase::Connecting => {
+        // Seen only of a socket that had a connection before and kept its callbacks: no SYN left.
+        Phase::Attempted => tally::failed(&stored, &state, ConnectError::Local, 0),
+        Phase::Connecting => {
             tally::failed(&stored, &state, ending.connect_error(), event.retransmits());
         }
         Phase::Done => {}

@@ -59,6 +59,8 @@ static HOST_NETNS_COOKIE: Global<u64> = Global::new(0);
 static SK_ERR_OFFSET: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 static SK_FLAGS_OFFSET: Global<u32> = Global::new(0);
+#[unsafe(no_mangle)]
+static HAS_MPTCP: Global<u8> = Global::new(0);
 
 /// What a new row is made of: 536 bytes are too many for the stack of 512.
 static EMPTY_ROW: ConnectionRow = ConnectionRow {
@@ -92,6 +94,12 @@ pub(crate) fn sk_err_offset() -> u32 {
 #[inline(always)]
 pub(crate) fn sk_flags_offset() -> u32 {
     SK_FLAGS_OFFSET.load()
+}
+
+/// Whether the kernel has MPTCP. If not, the verifier refuses the helper that asks for it, unless this is constant.
+#[inline(always)]
+pub(crate) fn has_mptcp() -> bool {
+    HAS_MPTCP.load() != 0
 }
 
 /// Counts one event.
