@@ -1,59 +1,32 @@
 //! Reads what was measured.
 
+use super::bpf::{Cursor, read_batch};
 use super::fill::Fill;
+use super::hosts::HostNames;
 use super::installed::LabelIds;
 use super::labels::Names;
 use super::maps::LoadedMaps;
-use super::{KernelError, Settings};
-use crate::observe::{DestinationLabels, OpenConnection, Snapshot, SourceLabels};
+use super::namespaces::{self, NamespaceId};
+use super::netns_sources::NetnsSources;
+use super::rows::{Ledger, Open, Rows};
+use super::sock_diag::{OpenSocket, dump_sockets};
+use super::{KernelError, Settings, mounts};
+use crate::observe::{
+    ConnectionSeries, DestinationLabels, MapFill, OpenConnection, Snapshot, SourceLabels,
+};
+use aya::maps::{Map, MapData, PerCpuArray};
+use mesh_common::affinity::{AffinitySet, WAYS};
+use mesh_common::connection::ConnectionKey;
+use mesh_common::counter::Counter;
+use mesh_common::names;
+use mesh_common::socket::{Phase, SocketState};
+use mesh_common::source::{HOST_SOURCE_BASE, SOURCE_HOST_OTHER};
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
 /// Forwards the messages that the kernel programs have written since.
 pub(super) type KernelLog = Box<dyn FnMut() + Send>;
-
-/// Reads measurements. Lives on a thread of its own: a snapshot may take milliseconds.
-pub struct Observer {
-    fill: Arc<Fill>,
-    sources: Names<SourceLabels>,
-    destinations: Names<DestinationLabels>,
-    log: Option<KernelLog>,
-}
-
-impl Observer {
-    pub(super) fn new(
-        settings: &Settings,
-        maps: &LoadedMaps,
-        labels: &LabelIds,
-        fill: Arc<Fill>,
-        log: Option<KernelLog>,
-    ) -> Result<Self, KernelError> {
-        let _ = (settings, maps);
-        Ok(Self {
-            fill,
-            sources: labels.sources.names(),
-            destinations: labels.destinations.names(),
-            log,
-        })
-    }
-
-    /// Everything measured up to now. Never fails: what cannot be read is left out and logged.
-    pub fn snapshot(&mut self, now: Instant) -> Snapshot {
-        let _ = now;
-        Snapshot::default()
-    }
-
-    /// Connections that are open now.
-    pub fn connections(&mut self) -> Vec<OpenConnection> {
-        Vec::new()
-    }
-
-    /// Does what is to be done about once a second: looks for network namespaces of workloads, forwards
-    /// messages of the kernel programs to the log.
-    pub fn maintain(&mut self, now: Instant) {
-        let _ = now;
-        if let Some(log) = &mut self.log {
-            log();
-        }
-    }
-}
