@@ -2,12 +2,12 @@
 
 use crate::wire::record;
 
-/// The first twelve bytes of a v4-mapped address, `::ffff:0:0/96`.
-const V4_MAPPED_PREFIX: [u8; 12] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff];
-
 record! {
     /// An IP address in network order, IPv4 v4-mapped.
+    ///
+    /// Aligned to 4, so that the kernel programs copy and compare words, not bytes.
     #[derive(Hash, PartialOrd, Ord)]
+    #[repr(align(4))]
     pub struct Address, size 16 {
         /// The sixteen bytes.
         pub octets: [u8; 16],
@@ -39,19 +39,56 @@ impl Address {
         Self { octets }
     }
 
+    /// Makes an address from four words, each as it stands in memory (the form of the kernel's contexts).
+    #[inline(always)]
+    #[must_use]
+    pub const fn from_words(words: [u32; 4]) -> Self {
+        let [a, b, c, d] = [
+            words[0].to_ne_bytes(),
+            words[1].to_ne_bytes(),
+            words[2].to_ne_bytes(),
+            words[3].to_ne_bytes(),
+        ];
+        Self {
+            octets: [
+                a[0], a[1], a[2], a[3], b[0], b[1], b[2], b[3], c[0], c[1], c[2], c[3], d[0], d[1],
+                d[2], d[3],
+            ],
+        }
+    }
+
+    /// The address as four words, each as it stands in memory.
+    #[inline(always)]
+    #[must_use]
+    pub const fn to_words(self) -> [u32; 4] {
+        let o = self.octets;
+        [
+            u32::from_ne_bytes([o[0], o[1], o[2], o[3]]),
+            u32::from_ne_bytes([o[4], o[5], o[6], o[7]]),
+            u32::from_ne_bytes([o[8], o[9], o[10], o[11]]),
+            u32::from_ne_bytes([o[12], o[13], o[14], o[15]]),
+        ]
+    }
+
+    /// Whether this is `::` or, v4-mapped, `0.0.0.0`: the local address of an unbound socket.
+    #[inline(always)]
+    #[must_use]
+    pub fn is_unspecified(&self) -> bool {
+        let words = self.to_words();
+        words == Self::UNSPECIFIED.to_words() || words == Self::from_v4([0; 4]).to_words()
+    }
+
     /// The four bytes of a v4-mapped address, `None` for any other.
     #[inline(always)]
     #[must_use]
     pub fn to_v4(self) -> Option<[u8; 4]> {
-        let [.., a, b, c, d] = self.octets;
-        let mut index = 0;
-        while index < V4_MAPPED_PREFIX.len() {
-            if self.octets[index] != V4_MAPPED_PREFIX[index] {
-                return None;
-            }
-            index += 1;
+        let words = self.to_words();
+        let mapped = Self::from_v4([0; 4]).to_words();
+        if words[0] == mapped[0] && words[1] == mapped[1] && words[2] == mapped[2] {
+            Some(words[3].to_ne_bytes())
+        } else {
+            None
         }
-        Some([a, b, c, d])
     }
 }
 
@@ -79,6 +116,17 @@ impl SocketAddress {
         Self {
             address,
             port: port.to_be_bytes(),
+            reserved: [0; 2],
+        }
+    }
+
+    /// Joins an address and a port in network order.
+    #[inline(always)]
+    #[must_use]
+    pub const fn from_parts(address: Address, port: [u8; 2]) -> Self {
+        Self {
+            address,
+            port,
             reserved: [0; 2],
         }
     }
