@@ -1,29 +1,19 @@
 //! Names processes of the host: the systemd unit of their cgroup, or else their command.
 
+use super::KernelError;
 use super::bpf::{Cursor, read_batch};
+use super::sys::open_cgroup_by_id;
 use crate::observe::SourceLabels;
 use mesh_common::source::{HostSourceKey, SOURCE_HOST_OTHER};
-use rustix::fd::FromRawFd;
 use std::collections::HashMap;
-use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::{fs, io};
 use zerocopy::FromZeros;
 
 /// Processes read with one system call.
 const BATCH: usize = 128;
-
-/// `FILEID_KERNFS` of `linux/exportfs.h`: the handle of a cgroup is its id (kernel 5.5).
-const FILEID_KERNFS: libc::c_int = 0xfe;
-
-/// `struct file_handle` with a cgroup id in it.
-#[repr(C)]
-struct CgroupHandle {
-    bytes: libc::c_uint,
-    handle_type: libc::c_int,
-    id: u64,
-}
 
 /// Names of the processes the kernel has given ids to. A name is looked up once, while the process
 /// most likely still runs.
@@ -37,7 +27,10 @@ pub(super) struct HostNames {
 impl HostNames {
     /// Starts with no names.
     pub(super) fn new(cgroup: OwnedFd) -> Self {
-        Self { cgroup, names: HashMap::new() }
+        Self {
+            cgroup,
+            names: HashMap::new(),
+        }
     }
 
     /// The name behind an id.
@@ -50,13 +43,14 @@ impl HostNames {
     /// # Errors
     ///
     /// The map cannot be read.
-    pub(super) fn refresh(&mut self, map: BorrowedFd<'_>) -> io::Result<usize> {
+    pub(super) fn refresh(&mut self, map: BorrowedFd<'_>) -> Result<usize, KernelError> {
         let mut keys = vec![HostSourceKey::new_zeroed(); BATCH];
         let mut ids = vec![0_u32; BATCH];
         let mut cursor = Cursor::Start;
         let mut total = 0;
         while cursor != Cursor::End {
-            let count = read_batch(map, &mut cursor, &mut keys, &mut ids)?;
+            let count = read_batch(map, &mut cursor, &mut keys, &mut ids)
+                .map_err(KernelError::system("read the processes of the host"))?;
             for (key, id) in keys.iter().zip(&ids).take(count) {
                 if !self.names.contains_key(id) && *id != SOURCE_HOST_OTHER {
                     let name = self.name(key);
@@ -73,24 +67,17 @@ impl HostNames {
             .ok()
             .and_then(|path| unit(&path))
             .unwrap_or_else(|| command(&key.command));
-        SourceLabels { workload: Arc::from(workload), namespace: Arc::from("") }
+        SourceLabels {
+            workload: Arc::from(workload),
+            namespace: Arc::from(""),
+        }
     }
 }
 
 /// The path of a cgroup, by its id.
-fn cgroup_path(mount: BorrowedFd<'_>, id: u64) -> io::Result<std::path::PathBuf> {
-    let mut handle = CgroupHandle { bytes: 8, handle_type: FILEID_KERNFS, id };
-    let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC;
-    // SAFETY: the handle is laid out as `struct file_handle` with the 8 bytes it says, and outlives the call.
-    let fd = unsafe {
-        libc::open_by_handle_at(mount.as_raw_fd(), std::ptr::from_mut(&mut handle).cast(), flags)
-    };
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the call above has just made this descriptor, and nobody else knows it.
-    let directory = unsafe { OwnedFd::from_raw_fd(fd) };
-    std::fs::read_link(format!("/proc/self/fd/{}", directory.as_raw_fd()))
+fn cgroup_path(mount: BorrowedFd<'_>, id: u64) -> io::Result<PathBuf> {
+    let directory = open_cgroup_by_id(mount, id)?;
+    fs::read_link(format!("/proc/self/fd/{}", directory.as_raw_fd()))
 }
 
 /// The innermost systemd service or scope of a cgroup path.
@@ -103,7 +90,10 @@ fn unit(path: &Path) -> Option<String> {
 }
 
 fn command(padded: &[u8; 16]) -> String {
-    let end = padded.iter().position(|byte| *byte == 0).unwrap_or(padded.len());
+    let end = padded
+        .iter()
+        .position(|byte| *byte == 0)
+        .unwrap_or(padded.len());
     String::from_utf8_lossy(&padded[..end]).into_owned()
 }
 
@@ -115,8 +105,14 @@ mod tests {
     #[test]
     fn a_process_is_named_after_the_innermost_unit() {
         for (path, expected) in [
-            ("/sys/fs/cgroup/system.slice/sshd.service", Some("sshd.service")),
-            ("/c/user.slice/user@1000.service/app.slice/app-x.scope/sub", Some("app-x.scope")),
+            (
+                "/sys/fs/cgroup/system.slice/sshd.service",
+                Some("sshd.service"),
+            ),
+            (
+                "/c/user.slice/user@1000.service/app.slice/app-x.scope/sub",
+                Some("app-x.scope"),
+            ),
             ("/sys/fs/cgroup/mesh/test", None),
         ] {
             assert_eq!(unit(Path::new(path)).as_deref(), expected);

@@ -7,7 +7,7 @@ use rustix::net::{
 use std::io::{self, ErrorKind};
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// `NLM_F_REQUEST | NLM_F_DUMP` of `linux/netlink.h`.
 const REQUEST_DUMP: u16 = 0x301;
@@ -47,12 +47,13 @@ struct AttributeHeader {
 }
 
 /// Asks for a dump in the calling thread's network namespace and hands every answer's payload to `visit`.
+/// No protocol means protocol 0, rtnetlink.
 ///
 /// # Errors
 ///
 /// The kernel refuses the dump, does not finish it in time, or sends what is no netlink message.
 pub(super) fn dump(
-    protocol: Protocol,
+    protocol: Option<Protocol>,
     message_type: u16,
     payload: &[u8],
     mut visit: impl FnMut(&[u8]),
@@ -64,9 +65,12 @@ pub(super) fn dump(
     let mut buffer = vec![0; BUFFER];
     while Instant::now() < deadline {
         let (_, length) = recv(&socket, buffer.as_mut_slice(), RecvFlags::TRUNC)?;
-        let answer = buffer
-            .get(..length)
-            .ok_or_else(|| io::Error::new(ErrorKind::InvalidData, "a netlink answer of more than 64 KiB"))?;
+        let answer = buffer.get(..length).ok_or_else(|| {
+            io::Error::new(
+                ErrorKind::InvalidData,
+                "a netlink answer of more than 64 KiB",
+            )
+        })?;
         if !take_answer(answer, &mut visit)? {
             return Ok(());
         }
@@ -74,12 +78,12 @@ pub(super) fn dump(
     Err(ErrorKind::TimedOut.into())
 }
 
-fn open(protocol: Protocol) -> io::Result<OwnedFd> {
+fn open(protocol: Option<Protocol>) -> io::Result<OwnedFd> {
     let socket = socket_with(
         AddressFamily::NETLINK,
         SocketType::RAW,
         SocketFlags::CLOEXEC,
-        Some(protocol),
+        protocol,
     )?;
     set_socket_timeout(&socket, Timeout::Recv, Some(DUMP_TIMEOUT))?;
     Ok(socket)
@@ -129,7 +133,9 @@ fn take_answer(mut bytes: &[u8], visit: &mut impl FnMut(&[u8])) -> io::Result<bo
             }
             _ => visit(payload),
         }
-        bytes = bytes.get(length.next_multiple_of(ALIGN)..).unwrap_or_default();
+        bytes = bytes
+            .get(length.next_multiple_of(ALIGN)..)
+            .unwrap_or_default();
     }
     Ok(true)
 }
@@ -157,7 +163,10 @@ impl<'a> Iterator for Attributes<'a> {
         let (header, _) = AttributeHeader::read_from_prefix(self.0).ok()?;
         let length = usize::from(header.length);
         let payload = self.0.get(size_of::<AttributeHeader>()..length)?;
-        self.0 = self.0.get(length.next_multiple_of(ALIGN)..).unwrap_or_default();
+        self.0 = self
+            .0
+            .get(length.next_multiple_of(ALIGN)..)
+            .unwrap_or_default();
         Some((header.attribute_type & ATTRIBUTE_TYPE, payload))
     }
 }
@@ -169,7 +178,11 @@ mod tests {
 
     #[test]
     fn attributes_come_back_as_they_were_put_in() {
-        let bytes = [attribute(1, b"abc"), attribute(2 | NESTED, &attribute(7, b"wxyz"))].concat();
+        let bytes = [
+            attribute(1, b"abc"),
+            attribute(2 | NESTED, &attribute(7, b"wxyz")),
+        ]
+        .concat();
 
         assert_eq!(Attributes::new(&bytes).find(1), Some(b"abc".as_slice()));
         let inner = Attributes::new(&bytes).find(2).unwrap();
@@ -185,7 +198,8 @@ mod tests {
 
         assert!(take_answer(&message(20, b"zero"), &mut visit).unwrap());
         assert!(!take_answer(&answers, &mut visit).unwrap());
-        let error = take_answer(&message(2, &(-libc::EPERM).to_ne_bytes()), &mut visit).unwrap_err();
+        let error =
+            take_answer(&message(2, &(-libc::EPERM).to_ne_bytes()), &mut visit).unwrap_err();
 
         assert_eq!(error.raw_os_error(), Some(libc::EPERM));
         assert_eq!(seen, [b"zero", b"one."]);

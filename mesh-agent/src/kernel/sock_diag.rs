@@ -136,11 +136,16 @@ pub(super) fn dump_sockets(
 ) -> io::Result<()> {
     for family in [libc::AF_INET, libc::AF_INET6] {
         let request = request(family, storage);
-        dump(rustix::net::netlink::SOCK_DIAG, BY_FAMILY, &request, |answer| {
-            if let Some(socket) = parse(answer) {
-                visit(socket);
-            }
-        })?;
+        dump(
+            Some(rustix::net::netlink::SOCK_DIAG),
+            BY_FAMILY,
+            &request,
+            |answer| {
+                if let Some(socket) = parse(answer) {
+                    visit(socket);
+                }
+            },
+        )?;
     }
     Ok(())
 }
@@ -168,7 +173,11 @@ fn parse(bytes: &[u8]) -> Option<OpenSocket> {
     let fin_received = matches!(info.state, tcp::CLOSE_WAIT | tcp::CLOSING | tcp::LAST_ACK);
     Some(OpenSocket {
         local: address(answer.family, answer.id.source, answer.id.source_port),
-        remote: address(answer.family, answer.id.destination, answer.id.destination_port),
+        remote: address(
+            answer.family,
+            answer.id.destination,
+            answer.id.destination_port,
+        ),
         remembered,
         state: match info.state {
             tcp::SYN_SENT => "connecting",
@@ -238,8 +247,14 @@ mod tests {
     fn a_socket_comes_with_what_the_mesh_remembers_of_it() {
         let socket = parse(&answer(tcp::ESTABLISHED)).unwrap();
 
-        assert_eq!(SocketAddr::from(socket.local), "10.0.0.1:40000".parse().unwrap());
-        assert_eq!(SocketAddr::from(socket.remote), "10.0.0.2:8080".parse().unwrap());
+        assert_eq!(
+            SocketAddr::from(socket.local),
+            "10.0.0.1:40000".parse().unwrap()
+        );
+        assert_eq!(
+            SocketAddr::from(socket.remote),
+            "10.0.0.2:8080".parse().unwrap()
+        );
         assert_eq!(socket.remembered, remembered());
         assert_eq!(socket.state, "established");
         assert_eq!((socket.rtt_us, socket.retransmits), (250, 3));
@@ -256,13 +271,21 @@ mod tests {
             (tcp::CLOSING, 1_000, 1_999),
         ] {
             let socket = parse(&answer(state)).unwrap();
-            assert_eq!((socket.sent_bytes, socket.received_bytes), (sent, received), "state {state}");
+            assert_eq!(
+                (socket.sent_bytes, socket.received_bytes),
+                (sent, received),
+                "state {state}"
+            );
         }
     }
 
     #[test]
     fn a_socket_without_storage_is_not_the_mesh_s() {
-        let bytes = [Answer::new_zeroed().as_bytes(), &attribute(INFO, TcpInfo::new_zeroed().as_bytes())].concat();
+        let bytes = [
+            Answer::new_zeroed().as_bytes(),
+            &attribute(INFO, TcpInfo::new_zeroed().as_bytes()),
+        ]
+        .concat();
 
         assert_eq!(parse(&bytes), None);
     }
