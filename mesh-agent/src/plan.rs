@@ -1,5 +1,17 @@
 //! L1: what the node should do, compiled from the manifests; pure data.
 
+mod catalog;
+mod check;
+mod claim;
+mod compile;
+mod declaration;
+mod locality;
+mod order;
+mod topology;
+
+pub use catalog::{Capacity, Catalog, Update};
+pub use locality::{Rank, Rule, Selection};
+
 use crate::model::{AppProtocol, ObjectName};
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
@@ -38,6 +50,8 @@ pub struct FamilyPlan {
     pub cluster_ips: Vec<IpAddr>,
     /// Every endpoint the manifests name, ordered by address, whether in use or not.
     pub endpoints: Vec<EndpointPlan>,
+    /// By which rule the endpoints in use were chosen, and how far away they are.
+    pub selection: Selection,
 }
 
 /// One endpoint.

@@ -1,57 +1,93 @@
 //! Addresses: always 16 bytes, IPv4 as v4-mapped IPv6 (RFC 4291 section 2.5.5.2).
 
 use crate::wire::record;
-
-/// The first twelve bytes of a v4-mapped address, `::ffff:0:0/96`.
-const V4_MAPPED_PREFIX: [u8; 12] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff];
+use core::cmp::Ordering;
 
 record! {
     /// An IP address in network order, IPv4 v4-mapped.
-    #[derive(Hash, PartialOrd, Ord)]
+    ///
+    /// Kept as words, so that the kernel programs copy and compare words, not bytes.
+    #[derive(Hash)]
     pub struct Address, size 16 {
-        /// The sixteen bytes.
-        pub octets: [u8; 16],
+        /// Four words, each as it stands in memory (the form of the kernel's contexts).
+        pub words: [u32; 4],
     }
 }
 
 impl Address {
     /// The unspecified IPv6 address, `::`.
-    pub const UNSPECIFIED: Self = Self { octets: [0; 16] };
+    pub const UNSPECIFIED: Self = Self { words: [0; 4] };
+
+    /// The words in front of a v4-mapped address's own, `::ffff:0:0/96`.
+    const V4_MAPPED: [u32; 3] = [0, 0, u32::from_ne_bytes([0, 0, 0xff, 0xff])];
 
     /// Makes the v4-mapped form of an IPv4 address given in network order.
     #[inline(always)]
     #[must_use]
     pub const fn from_v4(v4: [u8; 4]) -> Self {
-        let mut octets = [0; 16];
-        octets[10] = 0xff;
-        octets[11] = 0xff;
-        octets[12] = v4[0];
-        octets[13] = v4[1];
-        octets[14] = v4[2];
-        octets[15] = v4[3];
-        Self { octets }
+        let [a, b, c] = Self::V4_MAPPED;
+        Self {
+            words: [a, b, c, u32::from_ne_bytes(v4)],
+        }
     }
 
     /// Makes an address from sixteen bytes in network order.
     #[inline(always)]
     #[must_use]
-    pub const fn from_v6(octets: [u8; 16]) -> Self {
-        Self { octets }
+    pub const fn from_v6(o: [u8; 16]) -> Self {
+        Self {
+            words: [
+                u32::from_ne_bytes([o[0], o[1], o[2], o[3]]),
+                u32::from_ne_bytes([o[4], o[5], o[6], o[7]]),
+                u32::from_ne_bytes([o[8], o[9], o[10], o[11]]),
+                u32::from_ne_bytes([o[12], o[13], o[14], o[15]]),
+            ],
+        }
+    }
+
+    /// The sixteen bytes in network order.
+    #[inline(always)]
+    #[must_use]
+    pub const fn octets(&self) -> [u8; 16] {
+        let a = self.words[0].to_ne_bytes();
+        let b = self.words[1].to_ne_bytes();
+        let c = self.words[2].to_ne_bytes();
+        let d = self.words[3].to_ne_bytes();
+        [
+            a[0], a[1], a[2], a[3], b[0], b[1], b[2], b[3], c[0], c[1], c[2], c[3], d[0], d[1],
+            d[2], d[3],
+        ]
+    }
+
+    /// Whether this is `::` or, v4-mapped, `0.0.0.0`: the local address of an unbound socket.
+    #[inline(always)]
+    #[must_use]
+    pub fn is_unspecified(&self) -> bool {
+        *self == Self::UNSPECIFIED || *self == Self::from_v4([0; 4])
     }
 
     /// The four bytes of a v4-mapped address, `None` for any other.
     #[inline(always)]
     #[must_use]
     pub fn to_v4(self) -> Option<[u8; 4]> {
-        let [.., a, b, c, d] = self.octets;
-        let mut index = 0;
-        while index < V4_MAPPED_PREFIX.len() {
-            if self.octets[index] != V4_MAPPED_PREFIX[index] {
-                return None;
-            }
-            index += 1;
+        let [a, b, c, v4] = self.words;
+        if [a, b, c] == Self::V4_MAPPED {
+            Some(v4.to_ne_bytes())
+        } else {
+            None
         }
-        Some([a, b, c, d])
+    }
+}
+
+impl Ord for Address {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.octets().cmp(&other.octets())
+    }
+}
+
+impl PartialOrd for Address {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 
@@ -83,6 +119,17 @@ impl SocketAddress {
         }
     }
 
+    /// Joins an address and a port in network order.
+    #[inline(always)]
+    #[must_use]
+    pub const fn from_parts(address: Address, port: [u8; 2]) -> Self {
+        Self {
+            address,
+            port,
+            reserved: [0; 2],
+        }
+    }
+
     /// The port in host order.
     #[inline(always)]
     #[must_use]
@@ -108,7 +155,7 @@ mod user {
     impl From<Address> for IpAddr {
         fn from(address: Address) -> Self {
             address.to_v4().map_or_else(
-                || Self::V6(Ipv6Addr::from(address.octets)),
+                || Self::V6(Ipv6Addr::from(address.octets())),
                 |v4| Self::V4(Ipv4Addr::from(v4)),
             )
         }

@@ -39,11 +39,13 @@ counters! {
     Unpublished = "unpublished",
     /// A table was not the service's own, or named an endpoint that is not: left alone. Always zero unless the agent is broken.
     TornTable = "torn_table",
-    /// The affinity set was full: chosen without affinity.
+    /// `getpeername` was answered with the service address.
+    PeerNameAnswered = "peer_name_answered",
+    /// The affinity set was full: no entry; the same endpoint only within one timeout period.
     AffinityFull = "affinity_full",
     /// No memory for a socket's state: rewritten, but neither metered nor answered in `getpeername`.
     SocketStateFull = "socket_state_full",
-    /// No room for a (source, destination): connection not counted.
+    /// No room, or no memory, for a (source, destination): connection not counted.
     ConnectionsFull = "connections_full",
     /// The row of a (source, destination) had gone: end of connection not counted.
     ConnectionRowMissing = "connection_row_missing",

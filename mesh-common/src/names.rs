@@ -25,11 +25,11 @@ pub const PROGRAMS: [&str; 6] = [
 
 /// Hash `SocketAddress` → service id (`u32`). Writer: agent.
 pub const FRONTENDS: &str = "FRONTENDS";
-/// Array service id → `TableReference` (`u64`). Writer: agent.
+/// Array service id → `TableReference` (`u64`), memory-mapped by the agent. Writer: agent.
 pub const SERVICES: &str = "SERVICES";
 /// Array of table rows (`u64`), memory-mapped by the agent. Writer: agent.
 pub const TABLE_ROWS: &str = "TABLE_ROWS";
-/// Array endpoint id → `EndpointRecord`. Writer: agent.
+/// Array endpoint id → `EndpointRecord`, memory-mapped by the agent. Writer: agent.
 pub const ENDPOINTS: &str = "ENDPOINTS";
 /// Hash `SocketAddress` → endpoint id (`u32`), for connects straight to an endpoint. Writer: agent.
 pub const ENDPOINT_ADDRESSES: &str = "ENDPOINT_ADDRS";
@@ -45,7 +45,7 @@ pub const WORKLOAD_ADDRESSES: &str = "WORKLOAD_ADDRS";
 pub const NETNS_SOURCES: &str = "NETNS_SOURCES";
 /// Hash `HostSourceKey` → source id (`u32`). Writer: kernel.
 pub const HOST_SOURCES: &str = "HOST_SOURCES";
-/// Array of one `u32`: host source ids given out so far. Writer: kernel.
+/// Array of one `u64`: host source numbers taken so far. Writer: kernel.
 pub const HOST_SOURCE_NEXT: &str = "HOST_SOURCE_NXT";
 /// Per-CPU array of counters (`u64`), indexed by [`crate::counter::Counter`]. Writer: kernel.
 pub const COUNTERS: &str = "COUNTERS";
@@ -72,4 +72,8 @@ pub const HOST_NETNS_COOKIE: &str = "HOST_NETNS_COOKIE";
 /// Global: byte offset of `sk_err` in `struct sock` from vmlinux BTF (`u32`); zero: unknown.
 pub const SK_ERR_OFFSET: &str = "SK_ERR_OFFSET";
 /// Global: byte offset of `sk_flags` in `struct sock` from vmlinux BTF (`u32`); zero: unknown.
+///
+/// `sk_flags` is a macro: the member is `skc_flags`, in an anonymous union of `struct sock_common`, with which `struct sock` begins.
 pub const SK_FLAGS_OFFSET: &str = "SK_FLAGS_OFFSET";
+/// Global: one if the kernel has MPTCP, that is, `struct mptcp_sock` in vmlinux BTF (`u8`); zero: no socket is taken for MPTCP.
+pub const HAS_MPTCP: &str = "HAS_MPTCP";

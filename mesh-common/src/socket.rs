@@ -14,7 +14,10 @@ record! {
     ///     │ tried again        ▼
     ///     └─► failed LOCAL     Done (counted as failed, errno)
     /// ```
-    pub struct SocketState, size 88 {
+    ///
+    /// A simultaneous open (or a socket that connects to itself) becomes established in
+    /// `PASSIVE_ESTABLISHED_CB`. A connect() that the mesh has no part in leaves `Done`, not rewritten.
+    pub struct SocketState, size 96 {
         /// Start of the attempt, `CLOCK_MONOTONIC` in ns (`bpf_ktime_get_ns`).
         pub started_ns: u64,
         /// When the connection was established, same clock; zero before.
@@ -25,6 +28,8 @@ record! {
         pub netns_cookie: u64,
         /// What the application asked for: the service address, or the endpoint's own.
         pub requested: SocketAddress,
+        /// The endpoint's address, where the connection really goes.
+        pub peer: SocketAddress,
         /// The phase, a [`Phase`] as integer.
         pub phase: u32,
         /// Whether the destination was rewritten (1), so that `getpeername` must answer `requested`.
@@ -37,10 +42,6 @@ record! {
         pub source: u32,
         /// Destination labels: an id the agent resolves.
         pub destination: u32,
-        /// FINs contained in the byte counters, for figures of the open socket; see [`crate::connection`].
-        pub fin_acked: u32,
-        /// Zero.
-        pub reserved: [u32; 2],
     }
 }
 
@@ -54,7 +55,7 @@ pub enum Phase {
     Connecting = 2,
     /// The handshake is complete; the connection is counted as opened.
     Established = 3,
-    /// Counted as closed or failed.
+    /// Counted as closed or failed, or not to be counted (no row could be had for it).
     Done = 4,
 }
 

@@ -16,6 +16,21 @@ pub const SOURCE_HOST_OTHER: u32 = HOST_SOURCE_BASE;
 /// Ids from here on are processes of the host, given out by the kernel: base + 1, base + 2, …
 pub const HOST_SOURCE_BASE: u32 = 0x8000_0000;
 
+/// The id that belongs to the `taken`-th number of `HOST_SOURCE_NXT`, counted from zero; `None`: none are left.
+///
+/// Each connect of a process that finds `HOST_SOURCES` full takes a number, and ids must never run over into those of
+/// the agent: hence the check.
+#[inline(always)]
+#[must_use]
+#[expect(clippy::cast_possible_truncation, reason = "checked to be small")]
+pub const fn host_source(taken: u64) -> Option<u32> {
+    if taken < (u32::MAX - HOST_SOURCE_BASE) as u64 {
+        Some(HOST_SOURCE_BASE + 1 + taken as u32)
+    } else {
+        None
+    }
+}
+
 record! {
     /// A process of the host namespace, as the kernel can name it.
     #[derive(Hash)]

@@ -1,0 +1,34 @@
+//! Every manifest in `config/` is accepted as it stands: together, and without a warning.
+
+use mesh_agent::model::NodeIdentity;
+use mesh_agent::plan::Catalog;
+use mesh_agent::source::file::read_directory;
+use std::path::Path;
+
+#[test]
+fn every_example_is_accepted_without_a_problem() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config");
+    let batch = read_directory(&directory).unwrap();
+    assert!(batch.files.len() >= 3, "{:?}", batch.files.keys());
+    assert_eq!(batch.problems, []);
+
+    let mut catalog = Catalog::new(NodeIdentity::named("node-a"));
+    let update = catalog.set_files(batch.files.into_iter().collect());
+
+    assert_eq!(catalog.problems(), []);
+    assert_eq!(catalog.rejected(), 0);
+    assert_eq!(update.changes.len(), catalog.services().count());
+    let names: Vec<String> = catalog
+        .services()
+        .map(|plan| plan.name.to_string())
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "shop/inventory",
+            "shop/order",
+            "shop/payment",
+            "shop/search"
+        ]
+    );
+}
