@@ -264,7 +264,7 @@ fn measurements(observer: Observer) -> Measurements {
     let (lister, keeper) = (Rc::clone(&observer), Rc::clone(&observer));
     Measurements {
         snapshot: Box::new(move |now| observer.borrow_mut().snapshot(now)),
-        connections: Box::new(move || lister.borrow_mut().connections()),
+        connections: Box::new(move |now| lister.borrow_mut().connections(now)),
         maintain: Box::new(move |now| keeper.borrow_mut().maintain(now)),
         now: Instant::now,
     }
