@@ -1,5 +1,5 @@
 use super::FileSource;
-use crate::model::ParsedFile;
+use crate::model::{Body, ParsedFile};
 use crate::source::{Batch, Mailbox};
 use std::collections::BTreeMap;
 use std::fs;
@@ -84,10 +84,11 @@ impl Bench {
     /// The zone of the Node a file declares.
     fn zone(&self, name: &str) -> Option<&str> {
         let parsed = self.files.get(&*self.path(name))?;
-        match parsed.objects.first()?.body.as_deref()? {
-            crate::model::Body::Node(node) => node.zone.as_deref(),
-            other => panic!("no node: {other:?}"),
-        }
+        let body = parsed.objects.first()?.body.as_deref()?;
+        let Body::Node(node) = body else {
+            panic!("no node: {body:?}");
+        };
+        node.zone.as_deref()
     }
 }
 
