@@ -11,7 +11,7 @@ mod status;
 
 pub use connection::{Connection, Connections};
 pub use endpoint::{Endpoint, Endpoints};
-pub use problem::{Problem, Problems};
+pub use problem::{Problem, Problems, Severity};
 pub use service::{Family, Port, Service, Services};
 pub use status::{Configuration, Map, Program, Status};
 

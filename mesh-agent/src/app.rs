@@ -72,11 +72,12 @@ impl Agent {
         let readiness = Readiness::default();
         let progress = Progress::default();
 
-        let (mut syncer, observer) = kernel::open(&settings.kernel)?;
-        readiness.done(Step::KernelLoaded);
-
+        // Before anything is loaded: a wrong directory should leave no trace in the kernel.
         let (inbox, outlet) = Inbox::new();
         let (source, source_ended) = start_source(&settings.config, &inbox)?;
+
+        let (mut syncer, observer) = kernel::open(&settings.kernel)?;
+        readiness.done(Step::KernelLoaded);
         let mut reconciler = reconciler(settings, progress.clone());
         load(&mut reconciler, &outlet, &mut syncer);
         readiness.done(Step::FirstPlanApplied);
@@ -101,7 +102,7 @@ impl Agent {
             admin = %address,
             cgroup = %settings.kernel.cgroup.display(),
             pins = %pins.display(),
-            took_ms = started.elapsed().as_millis(),
+            took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
             "the mesh is in force"
         );
         Ok(Self {
@@ -264,7 +265,7 @@ fn measurements(observer: Observer) -> Measurements {
     let (lister, keeper) = (Rc::clone(&observer), Rc::clone(&observer));
     Measurements {
         snapshot: Box::new(move |now| observer.borrow_mut().snapshot(now)),
-        connections: Box::new(move || lister.borrow_mut().connections()),
+        connections: Box::new(move |now| lister.borrow_mut().connections(now)),
         maintain: Box::new(move |now| keeper.borrow_mut().maintain(now)),
         now: Instant::now,
     }

@@ -24,3 +24,6 @@ pub const FILE_SIZE_MAX: u64 = 8 << 20;
 
 /// Problems kept of one file; how many more there are is said in one line.
 pub const PROBLEMS_MAX: usize = 200;
+
+#[cfg(test)]
+mod tests;

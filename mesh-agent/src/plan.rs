@@ -97,3 +97,6 @@ pub struct ServiceChange {
     /// What shall be in force; `None`: removed.
     pub new: Option<Arc<ServicePlan>>,
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,7 +13,7 @@ mod view;
 
 pub use inquiry::{Inquiries, NoAnswer, Overview};
 
-use crate::api::{Problem, Problems, Program};
+use crate::api::{Problem, Problems, Program, Severity};
 use crate::lifecycle::Worker;
 use crate::model;
 use crate::observe::Progress;
@@ -126,7 +126,7 @@ impl Reconciler {
             services_changed = update.changes.len(),
             kernel_writes = report.writes,
             rejected,
-            took_us = started.elapsed().as_micros(),
+            took_us = microseconds(started.elapsed()),
             "configuration taken in"
         );
         self.note(report);
@@ -166,7 +166,15 @@ impl Reconciler {
     }
 
     fn overview(&self) -> Overview {
-        let problems = self.problems(Problems::FIRST_FEW);
+        let mut problems = self.problems(usize::MAX).problems;
+        let errors = problems
+            .iter()
+            .filter(|problem| problem.severity == Severity::Error)
+            .count();
+        let warnings = problems.len() - errors;
+        // Stable: within a severity the order of the files stays.
+        problems.sort_by_key(|problem| problem.severity);
+        problems.truncate(Problems::FIRST_FEW);
         let figures = self.progress.figures();
         Overview {
             configuration: crate::api::Configuration {
@@ -177,8 +185,9 @@ impl Reconciler {
                 endpoints: self.catalog.used().endpoints,
                 rejected: self.catalog.rejected(),
                 apply_error: self.unapplied.first().cloned(),
-                problems_total: problems.total,
-                problems: problems.problems,
+                errors,
+                warnings,
+                problems,
             },
             programs: (self.programs)(),
         }
@@ -194,14 +203,15 @@ impl Reconciler {
     }
 }
 
+fn microseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
 fn log_problems(batch: &Batch) {
     let in_files = batch.files.values().flatten();
     let problems = in_files.flat_map(|file| &file.problems);
     for problem in problems.chain(&batch.problems).take(LOGGED_MAX) {
-        match problem.severity {
-            model::Severity::Error => tracing::error!(%problem, "wrong configuration"),
-            model::Severity::Warning => tracing::warn!(%problem, "doubtful configuration"),
-        }
+        tracing::warn!(%problem, severity = ?problem.severity, "a problem in the configuration");
     }
 }
 

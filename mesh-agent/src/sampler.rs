@@ -27,7 +27,7 @@ pub struct Measurements {
     /// Reads every figure.
     pub snapshot: Box<dyn FnMut(Instant) -> Snapshot>,
     /// Lists the open connections.
-    pub connections: Box<dyn FnMut() -> Vec<OpenConnection>>,
+    pub connections: Box<dyn FnMut(Instant) -> Vec<OpenConnection>>,
     /// Does what is to be done every second.
     pub maintain: Box<dyn FnMut(Instant)>,
     /// What time it is.
@@ -129,7 +129,7 @@ fn answer_until_stopped(mut measurements: Measurements, inbox: &Receiver<Questio
                 answer.send(reading).ok();
             }
             Ok(Question::Connections(answer)) => {
-                let list = || Connections::from((measurements.connections)().as_slice());
+                let list = || Connections::from((measurements.connections)(now).as_slice());
                 answer.send(connections.get(now, list)).ok();
             }
             Err(RecvTimeoutError::Timeout) => {}
@@ -194,7 +194,7 @@ mod tests {
             .unwrap();
         let (sampler, worker) = Sampler::start(|| Measurements {
             snapshot: Box::new(|_| Snapshot::default()),
-            connections: Box::new(Vec::new),
+            connections: Box::new(|_| vec![]),
             maintain: Box::new(|_| {}),
             now: || *NOW.get_or_init(Instant::now),
         })

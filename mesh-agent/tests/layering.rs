@@ -1,5 +1,10 @@
 //! Holds the rooms of the agent to their layers: imports point down only, and pure rooms stay pure.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a source file that cannot be read is a failed test"
+)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -173,3 +173,54 @@ mod user {
         }
     }
 }
+
+#[cfg(all(test, feature = "user"))]
+mod tests {
+    use super::{Address, SocketAddress};
+    use proptest::prelude::{any, proptest};
+    use std::net::{IpAddr, SocketAddr};
+    use zerocopy::IntoBytes;
+
+    proptest! {
+        #[test]
+        fn ipv4_survives_the_v4_mapped_form(v4: [u8; 4], port: u16) {
+            let address = SocketAddr::new(IpAddr::from(v4), port);
+            let record = SocketAddress::from(address);
+            assert_eq!(record.address.to_v4(), Some(v4));
+            assert_eq!(SocketAddr::from(record), address);
+        }
+
+        #[test]
+        fn ipv6_survives(octets: [u8; 16], port: u16) {
+            let record = SocketAddress::new(Address::from_v6(octets), port);
+            assert_eq!(record.address.octets(), octets);
+            assert_eq!(record.port(), port);
+            let mapped = octets[..10] == [0; 10] && octets[10..12] == [0xff; 2];
+            assert_eq!(record.address.to_v4().is_some(), mapped);
+        }
+
+        #[test]
+        fn the_record_is_the_address_in_network_order(octets in any::<[u8; 16]>(), port: u16) {
+            let record = SocketAddress::new(Address::from_v6(octets), port);
+            assert_eq!(record.as_bytes()[..16], octets);
+            assert_eq!(record.as_bytes()[16..18], port.to_be_bytes());
+            assert_eq!(SocketAddress::from_parts(record.address, record.port), record);
+        }
+
+        #[test]
+        fn addresses_are_ordered_as_their_bytes(one: [u8; 16], other: [u8; 16]) {
+            let order = Address::from_v6(one).cmp(&Address::from_v6(other));
+            assert_eq!(order, one.cmp(&other));
+        }
+    }
+
+    #[test]
+    fn unbound_sockets_have_an_unspecified_address_in_both_families() {
+        assert!(Address::UNSPECIFIED.is_unspecified());
+        assert!(Address::from_v4([0; 4]).is_unspecified());
+        assert!(!Address::from_v4([127, 0, 0, 1]).is_unspecified());
+        assert!(
+            !Address::from_v6([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]).is_unspecified()
+        );
+    }
+}

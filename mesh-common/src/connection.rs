@@ -136,3 +136,36 @@ pub const fn payload_sent(bytes_acked: u64, fin_acked: bool) -> u64 {
 pub const fn payload_received(bytes_received: u64, fin_received: bool) -> u64 {
     bytes_received.saturating_sub(fin_received as u64)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{CloseReason, ConnectError, payload_received, payload_sent};
+    use proptest::prelude::proptest;
+
+    #[test]
+    fn labels_stand_at_their_index() {
+        for (index, (reason, _)) in CloseReason::ALL.iter().enumerate() {
+            assert_eq!(*reason as usize, index);
+        }
+        for (index, (error, _)) in ConnectError::ALL.iter().enumerate() {
+            assert_eq!(*error as usize, index);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn tcp_counts_the_syn_and_the_fins_too(payload in 0..u64::MAX - 2) {
+            assert_eq!(payload_sent(payload + 1, false), payload);
+            assert_eq!(payload_sent(payload + 2, true), payload);
+            assert_eq!(payload_received(payload, false), payload);
+            assert_eq!(payload_received(payload + 1, true), payload);
+        }
+    }
+
+    #[test]
+    fn a_counter_that_has_not_moved_is_no_payload() {
+        assert_eq!(payload_sent(0, false), 0);
+        assert_eq!(payload_sent(1, true), 0);
+        assert_eq!(payload_received(0, true), 0);
+    }
+}

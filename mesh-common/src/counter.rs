@@ -52,3 +52,19 @@ counters! {
     /// No room for one more host process: counted under `_OTHER`.
     HostSourcesFull = "host_sources_full",
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Counter;
+
+    #[test]
+    fn counters_stand_at_their_index_under_names_of_their_own() {
+        for (index, (counter, name)) in Counter::ALL.iter().enumerate() {
+            assert_eq!(*counter as usize, index);
+            assert!(
+                Counter::ALL[..index].iter().all(|(_, other)| other != name),
+                "{name}"
+            );
+        }
+    }
+}

@@ -149,3 +149,163 @@ pub const fn still_usable(record: &EndpointRecord, service: u32, generation: u32
 pub fn peer_name(state: &SocketState, current: &SocketAddress) -> Option<SocketAddress> {
     (state.rewritten == 1 && state.peer == *current).then_some(state.requested)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        PassReason, SocketFacts, TableVerdict, admit, peer_name, pick, still_usable, table,
+    };
+    use crate::AGENT_SOCKET_MARK;
+    use crate::address::{Address, SocketAddress};
+    use crate::socket::{Phase, SocketState};
+    use crate::table::{EndpointRecord, TableHeader};
+    use proptest::prelude::proptest;
+
+    const PLAIN: SocketFacts = SocketFacts {
+        protocol: 6,
+        mptcp: false,
+        bound_device: 0,
+        mark: 0,
+    };
+
+    #[test]
+    fn only_plain_tcp_sockets_are_admitted() {
+        let rows = [
+            (PLAIN, Ok(())),
+            (SocketFacts { mark: 1, ..PLAIN }, Ok(())),
+            (
+                SocketFacts {
+                    protocol: 17,
+                    ..PLAIN
+                },
+                Err(PassReason::NotTcp),
+            ),
+            (
+                SocketFacts {
+                    protocol: 262,
+                    ..PLAIN
+                },
+                Err(PassReason::NotTcp),
+            ),
+            (
+                SocketFacts {
+                    mptcp: true,
+                    ..PLAIN
+                },
+                Err(PassReason::NotTcp),
+            ),
+            (
+                SocketFacts {
+                    bound_device: 3,
+                    ..PLAIN
+                },
+                Err(PassReason::BoundDevice),
+            ),
+            (
+                SocketFacts {
+                    mark: AGENT_SOCKET_MARK,
+                    ..PLAIN
+                },
+                Err(PassReason::OwnSocket),
+            ),
+        ];
+        for (facts, verdict) in rows {
+            assert_eq!(admit(facts), verdict, "{facts:?}");
+        }
+    }
+
+    #[test]
+    fn a_table_is_usable_only_by_its_own_service() {
+        let header = |service, length| TableHeader {
+            service,
+            length,
+            affinity_timeout_s: 0,
+            flags: 0,
+            destination: 0,
+            reserved: 0,
+        };
+        assert_eq!(table(header(5, 3), 5), TableVerdict::Usable);
+        assert_eq!(table(header(5, 0), 5), TableVerdict::Empty);
+        assert_eq!(table(header(6, 3), 5), TableVerdict::Torn);
+        assert_eq!(table(header(6, 0), 5), TableVerdict::Torn);
+    }
+
+    #[test]
+    fn a_removed_or_replaced_endpoint_is_not_used_again() {
+        let record = EndpointRecord {
+            address: SocketAddress::UNSPECIFIED,
+            service: 5,
+            destination: 0,
+            generation: 2,
+            usable: 1,
+            reserved: 0,
+        };
+        assert!(still_usable(&record, 5, 2));
+        assert!(!still_usable(&record, 6, 2), "of another service");
+        assert!(
+            !still_usable(&record, 5, 1),
+            "another endpoint under the same id"
+        );
+        assert!(
+            !still_usable(
+                &EndpointRecord {
+                    usable: 0,
+                    ..record
+                },
+                5,
+                2
+            ),
+            "removed"
+        );
+    }
+
+    #[test]
+    fn only_the_peer_it_was_rewritten_to_has_another_name() {
+        let requested = SocketAddress::new(Address::from_v4([10, 96, 0, 1]), 80);
+        let peer = SocketAddress::new(Address::from_v4([10, 0, 0, 1]), 8080);
+        let state = SocketState {
+            started_ns: 0,
+            established_ns: 0,
+            sampled_ns: 0,
+            netns_cookie: 0,
+            requested,
+            peer,
+            phase: Phase::Established as u32,
+            rewritten: 1,
+            service: 0,
+            endpoint: 0,
+            source: 0,
+            destination: 0,
+        };
+        let other_port = SocketAddress::new(peer.address, 8081);
+        assert_eq!(peer_name(&state, &peer), Some(requested));
+        assert_eq!(peer_name(&state, &other_port), None);
+        assert_eq!(
+            peer_name(
+                &SocketState {
+                    rewritten: 0,
+                    ..state
+                },
+                &peer
+            ),
+            None
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn a_pick_lies_in_the_table(random: u32, length in 1_u32..) {
+            assert!(pick(random, length) < length);
+        }
+
+        #[test]
+        fn picks_are_even(length in 1_u32..1_000) {
+            // The row changes at even steps of the random number.
+            let step = u64::from(u32::MAX) / u64::from(length);
+            for row in 0..length {
+                let middle = u64::from(row) * step + step / 2;
+                assert!(pick(u32::try_from(middle).unwrap(), length).abs_diff(row) <= 1);
+            }
+        }
+    }
+}

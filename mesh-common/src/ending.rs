@@ -142,3 +142,115 @@ impl Ending {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::tcp_state::{CLOSE_WAIT, CLOSING, FIN_WAIT2, LAST_ACK};
+    use super::{Ending, SOCK_DEAD, SOCK_DONE, UNKNOWN_ERROR, UNKNOWN_FLAGS, errno, tcp_state};
+    use crate::connection::CloseReason::{self, Aborted, Error, Fin, Reset, Timeout};
+    use crate::connection::ConnectError;
+    use proptest::prelude::proptest;
+
+    const ESTABLISHED: u32 = 1;
+    const FIN_WAIT1: u32 = 4;
+
+    const fn ending(old_state: u32, error: u32, flags: u64, all_acked: bool) -> Ending {
+        Ending {
+            old_state,
+            error,
+            flags,
+            all_acked,
+            segments_out: 9,
+        }
+    }
+
+    /// State left, `sk_err`, `sk_flags`, all acknowledged; reason, our FIN acknowledged, the peer's FIN received.
+    type Row = (&'static str, u32, u32, u64, bool, CloseReason, bool, bool);
+
+    #[rustfmt::skip]
+    const ROWS: [Row; 17] = [
+        ("we finish first and close", FIN_WAIT2, 0, SOCK_DEAD, true, Fin, true, false),
+        ("we finish first, the peer follows", FIN_WAIT2, 0, SOCK_DONE, true, Fin, true, true),
+        ("the peer finishes first", LAST_ACK, 0, SOCK_DONE | SOCK_DEAD, true, Fin, true, true),
+        ("both finish at once", CLOSING, 0, SOCK_DONE | SOCK_DEAD, true, Fin, true, true),
+        ("an ICMP error lingers", LAST_ACK, errno::EHOSTUNREACH, SOCK_DONE, true, Fin, true, true),
+        ("linger 0", ESTABLISHED, 0, 0, true, Aborted, false, false),
+        ("linger 0 after our FIN", FIN_WAIT2, 0, 0, true, Aborted, true, false),
+        ("unread data", CLOSE_WAIT, 0, SOCK_DONE, true, Aborted, false, true),
+        ("our FIN is not acknowledged", FIN_WAIT1, 0, SOCK_DEAD, false, Aborted, false, false),
+        ("killed from outside", ESTABLISHED, errno::ECONNABORTED, 0, true, Aborted, false, false),
+        ("reset", ESTABLISHED, errno::ECONNRESET, 0, false, Reset, false, false),
+        ("reset after the peer's FIN", CLOSE_WAIT, errno::EPIPE, SOCK_DONE, true, Reset, false, true),
+        ("reset while our FIN waits", LAST_ACK, errno::ECONNRESET, SOCK_DONE, true, Reset, false, true),
+        ("reset after our FIN", FIN_WAIT2, errno::ECONNRESET, SOCK_DEAD, true, Reset, true, false),
+        ("no answer", ESTABLISHED, errno::ETIMEDOUT, 0, false, Timeout, false, false),
+        ("no answer but ICMP", ESTABLISHED, errno::EHOSTUNREACH, 0, false, Timeout, false, false),
+        ("anything else", ESTABLISHED, 5, 0, false, Error, false, false),
+    ];
+
+    #[test]
+    fn connections_end_for_the_reason_that_ended_them() {
+        for (name, state, error, flags, all_acked, reason, fin_acked, fin_received) in ROWS {
+            let ending = ending(state, error, flags, all_acked);
+            assert_eq!(ending.close_reason(), reason, "{name}");
+            assert_eq!(ending.fin_acked(), fin_acked, "{name}: our FIN");
+            assert_eq!(
+                ending.fin_received(),
+                fin_received,
+                "{name}: the peer's FIN"
+            );
+        }
+    }
+
+    #[test]
+    fn without_type_information_the_state_must_do() {
+        let blind = |old_state| ending(old_state, UNKNOWN_ERROR, UNKNOWN_FLAGS, true);
+        assert_eq!(blind(tcp_state::FIN_WAIT2).close_reason(), CloseReason::Fin);
+        assert_eq!(blind(tcp_state::LAST_ACK).close_reason(), CloseReason::Fin);
+        assert!(blind(tcp_state::LAST_ACK).fin_received());
+        assert!(!blind(tcp_state::FIN_WAIT2).fin_received());
+        assert_eq!(blind(ESTABLISHED).close_reason(), CloseReason::Aborted);
+        assert_eq!(
+            blind(tcp_state::SYN_SENT).connect_error(),
+            ConnectError::Unknown
+        );
+    }
+
+    #[test]
+    fn attempts_fail_with_the_error_of_the_socket() {
+        let rows = [
+            (0, ConnectError::Cancelled),
+            (errno::ECONNREFUSED, ConnectError::ConnectionRefused),
+            (errno::ETIMEDOUT, ConnectError::TimedOut),
+            (errno::EHOSTUNREACH, ConnectError::HostUnreachable),
+            (errno::ENETUNREACH, ConnectError::NetworkUnreachable),
+            (errno::ECONNRESET, ConnectError::ConnectionReset),
+            (errno::EACCES, ConnectError::Denied),
+            (errno::EPERM, ConnectError::Denied),
+            (92, ConnectError::Other),
+        ];
+        for (error, expected) in rows {
+            let attempt = ending(tcp_state::SYN_SENT, error, 0, false);
+            assert_eq!(attempt.connect_error(), expected, "errno {error}");
+            let silent = Ending {
+                segments_out: 0,
+                ..attempt
+            };
+            assert_eq!(
+                silent.connect_error(),
+                ConnectError::Local,
+                "errno {error}, no SYN"
+            );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_clean_end_means_that_our_fin_arrived(old_state in 1_u32..12, error: u32, flags: u64, all_acked: bool) {
+            let ending = ending(old_state, error, flags, all_acked);
+            if ending.close_reason() == CloseReason::Fin {
+                assert!(ending.fin_acked(), "{ending:?}");
+            }
+        }
+    }
+}

@@ -56,3 +56,27 @@ pub fn bucket(duration_ns: u64) -> usize {
     }
     BUCKETS - 1
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{BOUNDARIES_NS, BUCKETS, bucket};
+    use proptest::prelude::proptest;
+
+    #[test]
+    fn boundaries_rise_and_are_inclusive() {
+        for (index, boundary) in BOUNDARIES_NS.iter().enumerate() {
+            assert_eq!(bucket(*boundary), index);
+            assert_eq!(bucket(*boundary + 1), index + 1);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn an_observation_lies_between_the_boundaries_of_its_bucket(duration_ns: u64) {
+            let bucket = bucket(duration_ns);
+            assert!(bucket < BUCKETS);
+            assert!(bucket == BUCKETS - 1 || duration_ns <= BOUNDARIES_NS[bucket]);
+            assert!(bucket == 0 || duration_ns > BOUNDARIES_NS[bucket - 1]);
+        }
+    }
+}

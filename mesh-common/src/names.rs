@@ -77,3 +77,15 @@ pub const SK_ERR_OFFSET: &str = "SK_ERR_OFFSET";
 pub const SK_FLAGS_OFFSET: &str = "SK_FLAGS_OFFSET";
 /// Global: one if the kernel has MPTCP, that is, `struct mptcp_sock` in vmlinux BTF (`u8`); zero: no socket is taken for MPTCP.
 pub const HAS_MPTCP: &str = "HAS_MPTCP";
+
+#[cfg(test)]
+mod tests {
+    use super::{MAPS, PROGRAMS};
+
+    #[test]
+    fn names_fit_the_kernel() {
+        for name in MAPS.iter().chain(&PROGRAMS) {
+            assert!(name.len() <= 15, "{name}");
+        }
+    }
+}

@@ -73,3 +73,29 @@ impl Phase {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Phase;
+    use proptest::prelude::proptest;
+
+    proptest! {
+        #[test]
+        fn a_phase_is_decoded_never_trusted(value: u32) {
+            assert!(Phase::from_u32(value).is_none_or(|phase| phase as u32 == value));
+        }
+    }
+
+    #[test]
+    fn every_phase_survives() {
+        for phase in [
+            Phase::Attempted,
+            Phase::Connecting,
+            Phase::Established,
+            Phase::Done,
+        ] {
+            assert_eq!(Phase::from_u32(phase as u32), Some(phase));
+        }
+        assert_eq!(Phase::from_u32(0), None, "what new storage holds");
+    }
+}

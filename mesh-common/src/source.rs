@@ -41,3 +41,27 @@ record! {
         pub command: [u8; 16],
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{HOST_SOURCE_BASE, SOURCE_HOST_OTHER, host_source};
+    use proptest::prelude::proptest;
+
+    proptest! {
+        #[test]
+        fn ids_of_host_processes_never_meet_those_of_the_agent(taken: u64) {
+            if let Some(id) = host_source(taken) {
+                assert!(id > HOST_SOURCE_BASE);
+                assert_ne!(id, SOURCE_HOST_OTHER);
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_run_out_instead_of_running_over() {
+        assert_eq!(host_source(0), Some(HOST_SOURCE_BASE + 1));
+        assert_eq!(host_source(0x7fff_fffe), Some(u32::MAX));
+        assert_eq!(host_source(0x7fff_ffff), None);
+        assert_eq!(host_source(u64::MAX), None);
+    }
+}

@@ -125,3 +125,33 @@ record! {
         pub reserved: u32,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{TableHeader, TableReference};
+    use proptest::prelude::proptest;
+
+    proptest! {
+        #[test]
+        fn a_header_survives_its_rows(words: [u32; 6]) {
+            let [service, length, affinity_timeout_s, flags, destination, reserved] = words;
+            let header = TableHeader { service, length, affinity_timeout_s, flags, destination, reserved };
+            assert_eq!(TableHeader::from_rows(header.to_rows()), header);
+        }
+
+        #[test]
+        fn a_reference_gives_its_offset(offset in 0..u32::MAX, publication: u32) {
+            assert_eq!(TableReference::new(offset, publication).offset(), Some(offset));
+        }
+
+        #[test]
+        fn two_publications_of_one_place_differ(offset in 0..u32::MAX, publication in 0..u32::MAX) {
+            assert_ne!(TableReference::new(offset, publication), TableReference::new(offset, publication + 1));
+        }
+    }
+
+    #[test]
+    fn zero_refers_to_nothing() {
+        assert_eq!(TableReference::NONE.offset(), None);
+    }
+}

@@ -2,7 +2,7 @@
 
 use super::agent::{Readers, Unavailable};
 use super::router::PATHS;
-use crate::api::quantity::{bytes, duration};
+use crate::api::quantity::{bytes, count, duration};
 use crate::api::{Connections, Endpoints, Family, Service, Services, Status};
 use std::fmt::{self, Display, Write as _};
 
@@ -41,12 +41,12 @@ fn write_page(
     endpoints: &Endpoints,
     connections: &Connections,
 ) -> fmt::Result {
-    write!(
+    writeln!(
         page,
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width\">\n\
          <meta http-equiv=\"refresh\" content=\"{REFRESH_SECONDS}\">\n\
-         <title>mesh on {node}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<h1>mesh on {node}</h1>\n",
+         <title>mesh on {node}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<h1>mesh on {node}</h1>",
         node = Escaped(&status.node)
     )?;
     write_state(page, status)?;
@@ -59,9 +59,9 @@ fn write_page(
 
 fn write_state(page: &mut String, status: &Status) -> fmt::Result {
     let configuration = &status.configuration;
-    write!(
+    writeln!(
         page,
-        "<p>version {}, up {}; configuration {}: generation {} seen, {} in the kernel</p>\n",
+        "<p>version {}, up {}; configuration {}: generation {} seen, {} in the kernel</p>",
         Escaped(&status.version),
         duration(status.uptime_seconds as f64),
         Escaped(&configuration.source),
@@ -82,17 +82,19 @@ fn write_state(page: &mut String, status: &Status) -> fmt::Result {
             .iter()
             .map(|error| format!("not applied: {error}")),
     );
-    if configuration.problems_total > 0 {
+    if configuration.errors + configuration.warnings > 0 {
         complaints.push(format!(
-            "{} problems in the configuration, {} objects rejected",
-            configuration.problems_total, configuration.rejected
+            "configuration: {}, {}, {} rejected",
+            count(configuration.errors, "error"),
+            count(configuration.warnings, "warning"),
+            count(configuration.rejected, "object"),
         ));
     }
     complaints.extend(
         configuration
             .problems
             .iter()
-            .map(|problem| problem.text.clone()),
+            .map(|problem| format!("{}: {}", problem.severity, problem.text)),
     );
     if complaints.is_empty() {
         return page.write_str("<p>Everything is fine.</p>\n");
@@ -126,10 +128,10 @@ fn write_service(page: &mut String, service: &Service) -> fmt::Result {
                 ..
             } = family;
             let class = if *endpoints_in_use == 0 { "n bad" } else { "n" };
-            write!(
+            writeln!(
                 page,
                 "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td>\
-                 <td class=\"{class}\">{endpoints_in_use} of {endpoints}</td></tr>\n",
+                 <td class=\"{class}\">{endpoints_in_use} of {endpoints}</td></tr>",
                 Escaped(&service.name),
                 port.port,
                 Escaped(port.protocol.as_deref().unwrap_or("–")),
@@ -150,10 +152,10 @@ fn write_endpoints(page: &mut String, endpoints: &Endpoints) -> fmt::Result {
     )?;
     for endpoint in endpoints.endpoints.iter().take(ROWS_MAX) {
         let class = if endpoint.weight == 0 { "dim" } else { "" };
-        write!(
+        writeln!(
             page,
             "<tr class=\"{class}\"><td>{}:{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td>\
-             <td class=\"n\">{}</td></tr>\n",
+             <td class=\"n\">{}</td></tr>",
             Escaped(&endpoint.service),
             endpoint.port,
             endpoint.address,
@@ -174,10 +176,10 @@ fn write_connections(page: &mut String, connections: &Connections) -> fmt::Resul
         &["age", "RTT", "sent", "received", "retransmits"],
     )?;
     for open in connections.connections.iter().take(ROWS_MAX) {
-        write!(
+        writeln!(
             page,
             "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td class=\"n\">{}</td>\
-             <td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td></tr>\n",
+             <td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td></tr>",
             Escaped(&open.source),
             Escaped(&open.service),
             open.endpoint,

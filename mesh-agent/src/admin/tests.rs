@@ -137,7 +137,7 @@ fn measurements() -> Measurements {
                 memory_bytes: 4_096,
             }],
         }),
-        connections: Box::new(|| {
+        connections: Box::new(|_| {
             vec![OpenConnection {
                 source: "shop/<script>".to_owned(),
                 local: "127.0.0.1:1".parse().unwrap(),

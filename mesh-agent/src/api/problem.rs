@@ -1,6 +1,7 @@
 //! What is wrong with the configuration.
 
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// `/api/problems`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,8 +23,8 @@ impl Problems {
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
-    /// `error`: something is not in force as written. `warning`: in force, but it will surprise.
-    pub severity: String,
+    /// How bad it is.
+    pub severity: Severity,
     /// The file.
     pub file: String,
     /// The line, counted from 1; 0: the file as a whole.
@@ -34,4 +35,23 @@ pub struct Problem {
     pub path: String,
     /// All of it for people: place, what is wrong, the offending value, what would be accepted.
     pub text: String,
+}
+
+/// How bad a problem is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Something is not in force as written.
+    Error,
+    /// It is in force, but will surprise.
+    Warning,
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+        })
+    }
 }

@@ -24,6 +24,13 @@ pub fn bytes(count: u64) -> String {
     format!("{value:.1} {unit}")
 }
 
+/// A number of things: `1 error`, `2 errors`.
+#[must_use]
+pub fn count(number: usize, noun: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{plural}")
+}
+
 /// A duration in the unit that leaves one to three digits before the point: `85 µs`, `1.2 ms`, `3.0 s`, `2h05m`.
 #[must_use]
 #[expect(
@@ -58,7 +65,13 @@ pub fn duration(seconds: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{bytes, duration};
+    use super::{bytes, count, duration};
+
+    #[test]
+    fn one_thing_is_singular() {
+        assert_eq!(count(0, "error"), "0 errors");
+        assert_eq!(count(1, "error"), "1 error");
+    }
 
     #[test]
     fn bytes_change_unit_at_1024() {

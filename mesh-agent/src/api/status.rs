@@ -37,7 +37,7 @@ impl Status {
         self.maps.iter().filter(|map| map.is_full()).collect()
     }
 
-    /// Whether nothing calls for a person.
+    /// Whether nothing is wrong; warnings alone are fine.
     #[must_use]
     pub fn is_fine(&self) -> bool {
         self.not_ready.is_empty()
@@ -101,9 +101,11 @@ pub struct Configuration {
     pub rejected: usize,
     /// Why the kernel does not have the newest generation, if it has not.
     pub apply_error: Option<String>,
-    /// How many problems there are.
-    pub problems_total: usize,
-    /// The first few of them.
+    /// Things that are not in force as written.
+    pub errors: usize,
+    /// Things that are in force, but will surprise.
+    pub warnings: usize,
+    /// The first few of them, errors first.
     pub problems: Vec<Problem>,
 }
 
@@ -111,7 +113,7 @@ impl Configuration {
     fn is_fine(&self) -> bool {
         self.generation_seen == self.generation_kernel
             && self.rejected == 0
-            && self.problems_total == 0
+            && self.errors == 0
             && self.apply_error.is_none()
     }
 }

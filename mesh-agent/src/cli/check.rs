@@ -2,6 +2,7 @@
 
 use super::arguments::ProbeArguments;
 use super::{CommandError, KernelArguments, OutputFormat, Verdict};
+use crate::api::quantity;
 use crate::kernel::{self, Capacities, Finding, Settings, Status};
 use std::fmt::{self, Write as _};
 
@@ -79,8 +80,14 @@ fn write_sum(text: &mut String, findings: &[Finding]) -> fmt::Result {
     };
     let verdict = match (count(Status::Failed), count(Status::Warning)) {
         (0, 0) => "the mesh can run here in full".to_owned(),
-        (0, warnings) => format!("the mesh can run here, with {warnings} warnings"),
-        (failed, _) => format!("the mesh cannot run here: {failed} probes failed"),
+        (0, warnings) => format!(
+            "the mesh can run here, with {}",
+            quantity::count(warnings, "warning")
+        ),
+        (failed, _) => format!(
+            "the mesh cannot run here: {} failed",
+            quantity::count(failed, "probe")
+        ),
     };
     writeln!(text, "\n{verdict}")
 }
@@ -118,10 +125,10 @@ FAILED   bpffs: statfs
          so: nothing can be pinned
          do: mount it
 
-the mesh cannot run here: 1 probes failed
+the mesh cannot run here: 1 probe failed
 "
         );
         assert!(text(&findings[..1]).ends_with("in full\n"));
-        assert!(text(&findings[..2]).ends_with("with 1 warnings\n"));
+        assert!(text(&findings[..2]).ends_with("with 1 warning\n"));
     }
 }

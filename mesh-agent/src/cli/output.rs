@@ -43,16 +43,35 @@ fn width() -> Option<usize> {
 
 /// Writes a text to standard output. A reader that has gone (`| head`) is no error.
 pub(super) fn print(text: &str) {
-    write_all(&mut io::stdout().lock(), text);
+    write_all(&mut io::stdout().lock(), &printable(text));
 }
 
 /// Writes a complaint to standard error.
 pub(super) fn complain(text: &str) {
-    write_all(&mut io::stderr().lock(), &format!("mesh-agent: {text}\n"));
+    let line = format!("mesh-agent: {text}\n");
+    write_all(&mut io::stderr().lock(), &printable(&line));
+}
+
+/// Takes out control characters: a name from a manifest or a process must not rewrite the terminal.
+fn printable(text: &str) -> String {
+    text.replace(
+        |character: char| character.is_control() && character != '\n',
+        "?",
+    )
 }
 
 fn write_all(to: &mut impl Write, text: &str) {
     // There is nowhere left to report a failure to.
     to.write_all(text.as_bytes()).ok();
     to.flush().ok();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::printable;
+
+    #[test]
+    fn control_characters_do_not_reach_the_terminal() {
+        assert_eq!(printable("a\x1b[2Jb\r\n\tc µ…"), "a?[2Jb?\n?c µ…");
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::table::{Column, Table};
 use super::{AdminArgument, CommandError, OutputFormat, Verdict, client};
-use crate::api::quantity::{bytes, duration};
+use crate::api::quantity::{bytes, count, duration};
 use crate::api::{Configuration, Map, Status};
 use mesh_common::names;
 use std::fmt::{self, Write as _};
@@ -62,18 +62,23 @@ fn write_configuration(text: &mut String, configuration: &Configuration) -> fmt:
         services,
         endpoints,
         rejected,
-        problems_total,
+        errors,
+        warnings,
         ..
     } = configuration;
     writeln!(text, "config   {source}")?;
     writeln!(
         text,
-        "         generation {generation_seen} seen, {generation_kernel} in the kernel; {services} services, \
-         {endpoints} endpoints"
+        "         generation {generation_seen} seen, {generation_kernel} in the kernel; {}, {}",
+        count(*services, "service"),
+        count(*endpoints, "endpoint"),
     )?;
     writeln!(
         text,
-        "         {rejected} objects rejected, {problems_total} problems"
+        "         {}, {}, {} rejected",
+        count(*errors, "error"),
+        count(*warnings, "warning"),
+        count(*rejected, "object"),
     )
 }
 
@@ -167,11 +172,9 @@ fn write_problems(text: &mut String, configuration: &Configuration) -> fmt::Resu
     if let Some(error) = &configuration.apply_error {
         writeln!(text, "\nnot in the kernel: {error}")?;
     }
-    if configuration.problems_total == 0 {
-        return Ok(());
-    }
     let shown = configuration.problems.len();
-    match configuration.problems_total {
+    match configuration.errors + configuration.warnings {
+        0 => return Ok(()),
         total if total > shown => writeln!(text, "\nproblems (the first {shown} of {total}):")?,
         _ => writeln!(text, "\nproblems:")?,
     }
@@ -184,7 +187,7 @@ fn write_problems(text: &mut String, configuration: &Configuration) -> fmt::Resu
 #[cfg(test)]
 mod tests {
     use super::text;
-    use crate::api::{Configuration, Map, Problem, Program, Status};
+    use crate::api::{Configuration, Map, Problem, Program, Severity, Status};
 
     fn status() -> Status {
         Status {
@@ -242,7 +245,7 @@ cgroup   /sys/fs/cgroup
 pins     /sys/fs/bpf/mesh/v1
 config   /etc/mesh
          generation 7 seen, 7 in the kernel; 12 services, 30 endpoints
-         0 objects rejected, 0 problems
+         0 errors, 0 warnings, 0 objects rejected
 
 PROGRAM   ID  ATTACHED TO
 connect4  31  /sys/fs/cgroup
@@ -274,9 +277,10 @@ SOCKETS          -         -     -    4.0 KiB         0
     fn the_first_problems_are_shown_with_their_total() {
         let mut status = status();
         status.configuration.rejected = 1;
-        status.configuration.problems_total = 12;
+        status.configuration.errors = 2;
+        status.configuration.warnings = 10;
         status.configuration.problems = vec![Problem {
-            severity: "error".to_owned(),
+            severity: Severity::Error,
             file: "shop.yaml".to_owned(),
             line: 3,
             object: None,

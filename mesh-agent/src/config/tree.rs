@@ -71,12 +71,17 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// Number of nodes in it, itself included.
-    pub(super) fn count(&self) -> usize {
+    /// What a copy of it costs: its nodes, where 64 bytes of text count as one more.
+    pub(super) fn cost(&self) -> usize {
+        const TEXT_PER_NODE: usize = 64;
         match &self.value {
-            Value::Scalar { .. } => 1,
-            Value::Sequence(items) => 1 + items.iter().map(Self::count).sum::<usize>(),
-            Value::Mapping(entries) => 1 + entries.iter().map(|e| e.value.count()).sum::<usize>(),
+            Value::Scalar { text, .. } => 1 + text.len() / TEXT_PER_NODE,
+            Value::Sequence(items) => 1 + items.iter().map(Self::cost).sum::<usize>(),
+            Value::Mapping(entries) => {
+                let costs = entries.iter().map(|entry| entry.value.cost());
+                1 + costs.sum::<usize>()
+                    + entries.iter().map(|e| e.key.len()).sum::<usize>() / TEXT_PER_NODE
+            }
         }
     }
 

@@ -5,8 +5,11 @@ use saphyr_parser::{Event, Marker, Parser, ScalarStyle, StrInput};
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
-/// Nodes in one document, aliases expanded: several times what 10,000 endpoints need.
+/// Nodes in one document, aliases expanded: twice what 10,000 endpoints need.
 pub(super) const NODES_MAX: usize = 500_000;
+
+/// Copies made by anchors and aliases in one file, counted by [`Node::cost`].
+pub(super) const COPIES_MAX: usize = 500_000;
 
 /// Nesting; Kubernetes objects need about ten.
 pub(super) const DEPTH_MAX: usize = 64;
@@ -23,6 +26,11 @@ pub(super) enum YamlError {
     /// A document has too many nodes.
     #[error("the document has more than {NODES_MAX} nodes, aliases expanded")]
     TooManyNodes { line: u32 },
+    /// Anchors and aliases copy too much.
+    #[error(
+        "the file's aliases expand to more than {COPIES_MAX} nodes (64 bytes of text count as one)"
+    )]
+    TooManyCopies { line: u32 },
     /// A document is nested too deeply.
     #[error("the document is nested deeper than {DEPTH_MAX} levels")]
     TooDeep { line: u32 },
@@ -43,6 +51,7 @@ impl YamlError {
         match self {
             Self::Syntax { line, .. }
             | Self::TooManyNodes { line }
+            | Self::TooManyCopies { line }
             | Self::TooDeep { line }
             | Self::ComplexKey { line }
             | Self::UnknownAlias { line }
@@ -57,6 +66,7 @@ impl YamlError {
                 "repair the YAML; until then the file's objects stay as they were"
             }
             Self::TooManyNodes { .. } => "split the document into several files",
+            Self::TooManyCopies { .. } => "write out what the aliases stand for, in several files",
             Self::TooDeep { .. } => {
                 "flatten the document: no Kubernetes object is nested that deep"
             }
@@ -72,6 +82,7 @@ impl YamlError {
 /// The documents of a text, read one by one so that only one tree lives at a time.
 pub(super) struct Documents<'a> {
     parser: Parser<'a, StrInput<'a>>,
+    copies: usize,
     is_done: bool,
 }
 
@@ -80,6 +91,7 @@ impl<'a> Documents<'a> {
     pub(super) fn new(text: &'a str) -> Self {
         Self {
             parser: Parser::new_from_str(text),
+            copies: 0,
             is_done: false,
         }
     }
@@ -89,7 +101,10 @@ impl<'a> Iterator for Documents<'a> {
     type Item = Result<Node<'a>, YamlError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let mut builder = Builder::default();
+        let mut builder = Builder {
+            copies: self.copies,
+            ..Builder::default()
+        };
         while !self.is_done {
             let outcome = match self.parser.next_event() {
                 None | Some(Ok((Event::StreamEnd, _))) => {
@@ -104,7 +119,10 @@ impl<'a> Iterator for Documents<'a> {
             };
             match outcome {
                 Ok(None) => {}
-                Ok(Some(root)) => return Some(Ok(root)),
+                Ok(Some(root)) => {
+                    self.copies = builder.copies;
+                    return Some(Ok(root));
+                }
                 Err(error) => {
                     self.is_done = true;
                     return Some(Err(error));
@@ -138,6 +156,8 @@ struct Builder<'a> {
     anchors: HashMap<usize, Node<'a>>,
     root: Option<Node<'a>>,
     nodes: usize,
+    /// Cost of what anchors and aliases copied in this file so far.
+    copies: usize,
 }
 
 impl<'a> Builder<'a> {
@@ -168,8 +188,12 @@ impl<'a> Builder<'a> {
             Event::SequenceEnd | Event::MappingEnd => self.close()?,
             Event::Alias(anchor) => {
                 let node = self.anchors.get(&anchor);
-                let node = node.ok_or(YamlError::UnknownAlias { line })?.clone();
-                self.spend(node.count(), line)?;
+                let node = node.ok_or(YamlError::UnknownAlias { line })?;
+                let cost = node.cost();
+                self.check_copies(cost, line)?;
+                let node = node.clone();
+                self.copies += cost;
+                self.spend(cost, line)?;
                 if self.frames.len() + node.depth() > DEPTH_MAX {
                     return Err(YamlError::TooDeep { line });
                 }
@@ -185,6 +209,13 @@ impl<'a> Builder<'a> {
         self.nodes = self.nodes.saturating_add(nodes);
         if self.nodes > NODES_MAX {
             return Err(YamlError::TooManyNodes { line });
+        }
+        Ok(())
+    }
+
+    const fn check_copies(&self, cost: usize, line: u32) -> Result<(), YamlError> {
+        if self.copies.saturating_add(cost) > COPIES_MAX {
+            return Err(YamlError::TooManyCopies { line });
         }
         Ok(())
     }
@@ -218,7 +249,9 @@ impl<'a> Builder<'a> {
         let line = node.line;
         self.spend(1, line)?;
         if anchor > 0 {
-            self.spend(node.count(), line)?;
+            let cost = node.cost();
+            self.check_copies(cost, line)?;
+            self.copies += cost;
             self.anchors.insert(anchor, node.clone());
         }
         self.place(node, line)

@@ -1,6 +1,7 @@
 //! The reconciler over real manifests and a kernel that is a closure.
 
 use super::{Inbox, Reconciler, SyncReport, start};
+use crate::api::Severity;
 use crate::config;
 use crate::model::NodeIdentity;
 use crate::observe::Progress;
@@ -115,7 +116,7 @@ fn a_wrong_object_is_counted_and_told_and_the_others_are_in_force() {
     let problem = overview
         .problems
         .iter()
-        .find(|problem| problem.severity == "error")
+        .find(|problem| problem.severity == Severity::Error)
         .unwrap();
     assert_eq!(problem.file, "b.yaml");
     assert!(problem.text.contains("10.1.0.555"), "{}", problem.text);

@@ -1,6 +1,6 @@
 //! What is in force, as the admin server shows it.
 
-use crate::api::{Endpoint, Endpoints, Family, Port, Problem, Service, Services};
+use crate::api::{Endpoint, Endpoints, Family, Port, Problem, Service, Services, Severity};
 use crate::model::{self, AppProtocol, ObjectName};
 use crate::plan::{Catalog, EndpointPlan, FamilyPlan, PortPlan, ServicePlan, Standing};
 use std::num::NonZeroU32;
@@ -85,12 +85,11 @@ const fn name_of(protocol: AppProtocol) -> &'static str {
 
 impl From<&model::Problem> for Problem {
     fn from(problem: &model::Problem) -> Self {
-        let severity = match problem.severity {
-            model::Severity::Error => "error",
-            model::Severity::Warning => "warning",
-        };
         Self {
-            severity: severity.to_owned(),
+            severity: match problem.severity {
+                model::Severity::Error => Severity::Error,
+                model::Severity::Warning => Severity::Warning,
+            },
             file: problem.file.display().to_string(),
             line: problem.line,
             object: problem.object.as_ref().map(ToString::to_string),

@@ -89,3 +89,6 @@ fn is_manifest(path: &Path) -> bool {
     name.is_some_and(|name| !name.starts_with('.'))
         && matches!(extension, Some("yaml" | "yml" | "json"))
 }
+
+#[cfg(test)]
+mod tests;
