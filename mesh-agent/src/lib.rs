@@ -1,12 +1,22 @@
 //! The node agent. Rooms in reading order; imports point down only (`tests/layering.rs`).
 //!
-//! L0 plain types: `model`, `observe`, `lifecycle` · L1 pure logic: `config`, `plan` ·
-//! L2 I/O: `source`, `kernel`, `export` · L3 wiring: `reconcile`, `admin`, `cli`, `app`.
+//! L0 plain types: `model`, `observe`, `api`, `lifecycle` · L1 pure logic: `config`, `plan` ·
+//! L2 I/O: `source`, `kernel`, `export` · L3 wiring: `reconcile`, `sampler`, `admin`, `cli`, `app`.
 
+pub mod api;
+pub mod lifecycle;
 pub mod model;
 pub mod observe;
 
 pub mod config;
 pub mod plan;
 
+pub mod export;
+pub mod kernel;
 pub mod source;
+
+pub mod admin;
+pub mod app;
+pub mod cli;
+pub mod reconcile;
+pub mod sampler;

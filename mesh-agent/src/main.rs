@@ -1,2 +1,8 @@
 //! The node agent's entry point.
-fn main() {}
+
+use clap::Parser as _;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    mesh_agent::cli::execute(mesh_agent::cli::CommandLine::parse())
+}

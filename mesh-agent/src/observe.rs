@@ -1,5 +1,11 @@
 //! L0: what was measured, as plain data. The kernel room fills it, the export room prints it.
 
+mod process;
+mod progress;
+
+pub use process::ProcessFigures;
+pub use progress::{Progress, ProgressFigures};
+
 use mesh_common::connection::{CloseReason, ConnectError};
 use mesh_common::histogram::Histogram;
 use std::sync::Arc;

@@ -1,1 +1,37 @@
-//! Support for behaviour tests: namespaces, agents, peers.
+//! Support for behaviour tests: pods made of network namespaces and cgroups, agents, manifests and peers.
+//!
+//! Reading order: [`error`], [`deadline`], [`mounts`], then what a pod is made of ([`cgroup`], [`namespace`],
+//! [`process`], [`network`]), the agent and where it works ([`node`], [`agent`], [`config_dir`], [`manifest`],
+//! [`metrics`], [`http`]), those who talk through the mesh ([`peer`], [`rpc`]; [`shop`] for the demo), the scene of
+//! most tests ([`scene`]) and how results are judged ([`chi_square`], [`bpf`]).
+//!
+//! Nothing here leaves the machine: namespaces have no route out, and the host's own sockets stay on loopback.
+
+pub mod error;
+
+pub mod deadline;
+pub mod mounts;
+
+pub mod cgroup;
+pub mod namespace;
+pub mod network;
+pub mod process;
+
+pub mod agent;
+pub mod binary;
+pub mod config_dir;
+pub mod http;
+pub mod manifest;
+pub mod metrics;
+pub mod node;
+
+pub mod peer;
+pub mod rpc;
+pub mod shop;
+
+pub mod scene;
+
+pub mod bpf;
+pub mod chi_square;
+
+pub use error::{Error, Result};

@@ -44,6 +44,20 @@ pub(crate) enum Error {
         /// How many.
         count: usize,
     },
+    /// A step of the tests failed.
+    #[error("step `{step}` failed: {source}")]
+    Step {
+        /// Its name on the command line.
+        step: String,
+        /// How it failed.
+        source: Box<Self>,
+    },
+    /// Only root may do what was asked for.
+    #[error("{what} needs root (network namespaces, BPF): run it as root or with `sudo -E`")]
+    NeedsRoot {
+        /// What was asked for.
+        what: &'static str,
+    },
     /// A set-up step ran without error, but what it was for is still missing.
     #[error("set-up step `{step}` ran, but still: {missing}")]
     StepWithoutEffect {

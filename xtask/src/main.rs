@@ -1,18 +1,24 @@
 //! Set-up, build, test, demo and benchmarks.
 
 mod bpf_toolchain;
+mod build;
+mod demo;
 mod error;
 mod process;
 mod setup;
 mod terminal;
+mod test;
 mod workspace;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::build::build_agent;
+use crate::demo::{DemoOptions, demo};
 use crate::error::Error;
 use crate::setup::{Scope, setup};
+use crate::test::{Step, test};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "The mesh's developer commands")]
@@ -25,13 +31,23 @@ struct Arguments {
 enum Task {
     /// Makes this machine ready: packages, BPF toolchain, bpffs, test peers
     Setup,
+    /// Builds target/release/mesh-agent, kernel programs inside
+    Build,
+    /// Runs every check: format, lints, docs, unit tests, behaviour tests
+    Test {
+        /// Runs this step only; may be given several times
+        #[arg(long, value_name = "STEP")]
+        only: Vec<Step>,
+    },
+    /// Shows the mesh at work: a shop of gRPC services, live figures, a change under load
+    Demo(DemoOptions),
 }
 
 fn main() -> ExitCode {
     match perform(Arguments::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            terminal::complain(format_args!("error: {error}"));
+            terminal::note(format_args!("error: {error}"));
             ExitCode::FAILURE
         }
     }
@@ -40,5 +56,11 @@ fn main() -> ExitCode {
 fn perform(task: Task) -> Result<(), Error> {
     match task {
         Task::Setup => setup(Scope::Test),
+        Task::Build => {
+            setup(Scope::Build)?;
+            build_agent()
+        }
+        Task::Test { only } => test(&only),
+        Task::Demo(options) => demo(&options),
     }
 }

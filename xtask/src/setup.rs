@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use crate::bpf_toolchain::rustup_exists;
 use crate::error::Error;
-use crate::terminal::say;
+use crate::terminal::note;
 
 /// How much of the machine must be ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,6 +45,8 @@ struct Step {
     name: &'static str,
     scope: Scope,
     needs_root: bool,
+    /// Whether this kind of machine can do it at all.
+    possible: fn(&Machine) -> bool,
     inspect: fn(&Machine) -> Finding,
     carry_out: fn(&Machine) -> Result<(), Error>,
     by_hand: fn(&Machine) -> String,
@@ -72,17 +74,18 @@ pub(crate) fn setup(scope: Scope) -> Result<(), Error> {
     for step in STEPS.iter().filter(|step| step.scope <= scope) {
         let lacking = match (step.inspect)(&machine) {
             Finding::Ready(evidence) => {
-                say(format_args!("setup: {:<10} ready: {evidence}", step.name));
+                note(format_args!("setup: {:<10} ready: {evidence}", step.name));
                 continue;
             }
             Finding::Missing(lacking) => lacking,
         };
-        say(format_args!("setup: {:<10} missing: {lacking}", step.name));
+        note(format_args!("setup: {:<10} missing: {lacking}", step.name));
         // Later steps build on earlier ones: after the first that is
         // impossible, the rest is only reported.
-        if missing_count > 0 || (step.needs_root && !machine.is_root) || !possible(step) {
+        if missing_count > 0 || (step.needs_root && !machine.is_root) || !(step.possible)(&machine)
+        {
             let by_hand = (step.by_hand)(&machine);
-            say(format_args!(
+            note(format_args!(
                 "setup: {:<10} to do by hand: {by_hand}",
                 step.name
             ));
@@ -97,17 +100,13 @@ pub(crate) fn setup(scope: Scope) -> Result<(), Error> {
     }
 }
 
-fn possible(step: &Step) -> bool {
-    step.name != debian::STEP.name || debian::has_apt()
-}
-
 fn carry_out(step: &Step, machine: &Machine) -> Result<(), Error> {
     let begin = Instant::now();
     (step.carry_out)(machine)?;
     match (step.inspect)(machine) {
         Finding::Ready(evidence) => {
             let seconds = begin.elapsed().as_secs_f32();
-            say(format_args!(
+            note(format_args!(
                 "setup: {:<10} done in {seconds:.1} s: {evidence}",
                 step.name
             ));

@@ -11,11 +11,11 @@ pub(crate) fn say(line: impl Display) {
     println!("{line}");
 }
 
-/// Prints one line of trouble.
+/// Prints one line of progress or trouble.
 #[expect(
     clippy::print_stderr,
-    reason = "a command line program complains on its standard error"
+    reason = "as with cargo itself, what is not the answer goes to standard error"
 )]
-pub(crate) fn complain(line: impl Display) {
+pub(crate) fn note(line: impl Display) {
     eprintln!("{line}");
 }

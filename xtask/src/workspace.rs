@@ -17,10 +17,16 @@ pub(crate) fn target() -> PathBuf {
     env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), |dir| root().join(dir))
 }
 
-/// A program of the release build.
+/// The agent's release build.
 #[must_use]
-pub(crate) fn release_program(name: &str) -> PathBuf {
-    target().join("release").join(name)
+pub(crate) fn agent() -> PathBuf {
+    target().join("release/mesh-agent")
+}
+
+/// The demo's release build.
+#[must_use]
+pub(crate) fn demo() -> PathBuf {
+    target().join("release/mesh-demo")
 }
 
 /// The Python environment with the gRPC peers of the behaviour tests.

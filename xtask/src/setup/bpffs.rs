@@ -11,6 +11,7 @@ pub(super) const STEP: Step = Step {
     name: "bpffs",
     scope: Scope::Run,
     needs_root: true,
+    possible: |_| true,
     inspect,
     carry_out,
     by_hand,

@@ -11,6 +11,7 @@ pub(super) const STEP: Step = Step {
     name: "packages",
     scope: Scope::Build,
     needs_root: true,
+    possible: |_| which("apt-get").is_some(),
     inspect,
     carry_out,
     by_hand,
@@ -86,11 +87,6 @@ const PACKAGES: &[Package] = &[
     package("python3-venv", Scope::Test, Sign::Package, When::Always),
 ];
 
-/// Whether packages can be installed from here.
-pub(super) fn has_apt() -> bool {
-    which("apt-get").is_some()
-}
-
 fn inspect(machine: &Machine) -> Finding {
     let missing = missing(machine);
     if missing.is_empty() {
@@ -111,7 +107,7 @@ fn carry_out(machine: &Machine) -> Result<(), Error> {
 
 fn by_hand(machine: &Machine) -> String {
     let missing = missing(machine).join(" ");
-    if has_apt() {
+    if which("apt-get").is_some() {
         return format!(
             "as root: apt-get update && apt-get install --no-install-recommends {missing}"
         );

@@ -1,17 +1,18 @@
 //! `bpf-linker`: turns rustc's bitcode into a BPF object.
 
-use std::env;
+use std::iter;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::error::Error;
-use crate::process::{capture, which};
+use crate::process::{capture, command, set_path, which};
 use crate::setup::{Finding, Machine, Scope, Step};
 
 pub(super) const STEP: Step = Step {
     name: "linker",
     scope: Scope::Build,
     needs_root: false,
+    possible: |_| true,
     inspect,
     carry_out,
     by_hand,
@@ -40,15 +41,12 @@ fn inspect(_machine: &Machine) -> Finding {
 }
 
 fn carry_out(_machine: &Machine) -> Result<(), Error> {
-    let mut path = vec![Path::new(LLVM_PREFIX).join("bin")];
-    path.extend(env::split_paths(&env::var_os("PATH").unwrap_or_default()));
-    let path = env::join_paths(path).expect("entries split from a PATH can be joined again");
-    capture(
-        Command::new("cargo")
-            .args(install_arguments())
-            .env("LLVM_PREFIX", LLVM_PREFIX)
-            .env("PATH", path),
-    )?;
+    let mut install = command("cargo");
+    install
+        .args(install_arguments())
+        .env("LLVM_PREFIX", LLVM_PREFIX);
+    set_path(&mut install, iter::once(Path::new(LLVM_PREFIX).join("bin")));
+    capture(&mut install)?;
     Ok(())
 }
 

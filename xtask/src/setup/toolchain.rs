@@ -11,6 +11,7 @@ pub(super) const STEP: Step = Step {
     name: "toolchain",
     scope: Scope::Build,
     needs_root: false,
+    possible: |machine| machine.has_rustup,
     inspect,
     carry_out,
     by_hand,

@@ -1,0 +1,12 @@
+//! L3: the admin server: metrics, health, a page for people, read-only JSON. HTTP/1, loopback by default.
+
+mod agent;
+mod page;
+mod router;
+mod server;
+
+pub use agent::{AgentInfo, Readers};
+pub use server::{AdminError, AdminServer};
+
+#[cfg(test)]
+mod tests;

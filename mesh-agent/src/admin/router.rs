@@ -1,0 +1,127 @@
+//! From a request's path to its answer.
+
+use super::agent::{Readers, Unavailable};
+use super::page;
+use crate::export::prometheus;
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode};
+use serde::Serialize;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+/// Every path, with what it answers.
+pub(super) const PATHS: [(&str, &str); 9] = [
+    ("/", "a page for people"),
+    ("/metrics", "OpenMetrics"),
+    ("/livez", "200 while the process is alive"),
+    ("/readyz", "200 once the mesh is in force, else 503 and why"),
+    ("/api/status", "programs, maps, configuration, problems"),
+    ("/api/services", "services in force"),
+    ("/api/endpoints", "endpoints of the services in force"),
+    ("/api/connections", "connections open now"),
+    ("/api/problems", "what is wrong with the configuration"),
+];
+
+/// Time within which every answer is put together; more means that a thread is stuck.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const OPENMETRICS: HeaderValue = HeaderValue::from_static(prometheus::CONTENT_TYPE);
+
+type Answer = Response<Full<Bytes>>;
+
+/// Answers one request; its body, if it has one, is not read.
+pub(super) async fn answer<B>(readers: &Readers, request: &Request<B>) -> Answer {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        let mut refusal = text(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "only GET and HEAD: the admin server is read-only\n".to_owned(),
+        );
+        refusal
+            .headers_mut()
+            .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return refusal;
+    }
+    let path = request.uri().path();
+    let routed = tokio::time::timeout(ANSWER_TIMEOUT, route(readers, path));
+    match routed.await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(error)) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")),
+        Err(_) => {
+            let seconds = ANSWER_TIMEOUT.as_secs();
+            tracing::warn!(path, seconds, "an admin request found no answer in time");
+            text(
+                StatusCode::SERVICE_UNAVAILABLE,
+                format!("no answer within {seconds} s\n"),
+            )
+        }
+    }
+}
+
+async fn route(readers: &Readers, path: &str) -> Result<Answer, Unavailable> {
+    match path {
+        "/" => Ok(html(page::render(readers).await?)),
+        "/metrics" => Ok(respond(
+            StatusCode::OK,
+            OPENMETRICS,
+            readers.metrics().await?,
+        )),
+        "/livez" => Ok(text(StatusCode::OK, "alive\n".to_owned())),
+        "/readyz" => Ok(ready(&readers.readiness.missing())),
+        "/api/status" => json(&readers.status().await?),
+        "/api/services" => json(&readers.inquiries.services().await?),
+        "/api/endpoints" => json(&readers.inquiries.endpoints().await?),
+        "/api/connections" => json(&*readers.sampler.connections().await?),
+        "/api/problems" => json(&readers.inquiries.problems().await?),
+        unknown => Ok(not_found(unknown)),
+    }
+}
+
+fn ready(missing: &[&str]) -> Answer {
+    if missing.is_empty() {
+        return text(StatusCode::OK, "ready\n".to_owned());
+    }
+    let reasons = missing.join("\n");
+    text(StatusCode::SERVICE_UNAVAILABLE, format!("{reasons}\n"))
+}
+
+fn not_found(path: &str) -> Answer {
+    let mut body = format!("nothing is at {path}; there is:\n");
+    for (path, what) in PATHS {
+        // Writing to a string cannot fail.
+        writeln!(body, "  {path:<18} {what}").ok();
+    }
+    text(StatusCode::NOT_FOUND, body)
+}
+
+fn text(status: StatusCode, body: String) -> Answer {
+    respond(status, TEXT, body)
+}
+
+fn html(body: String) -> Answer {
+    let mut page = respond(StatusCode::OK, HTML, body);
+    page.headers_mut().insert(
+        CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'"),
+    );
+    page
+}
+
+fn json(value: &impl Serialize) -> Result<Answer, Unavailable> {
+    let body =
+        serde_json::to_string(value).map_err(|error| Unavailable::Format(error.to_string()))?;
+    Ok(respond(StatusCode::OK, JSON, body))
+}
+
+fn respond(status: StatusCode, content_type: HeaderValue, body: String) -> Answer {
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, content_type);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

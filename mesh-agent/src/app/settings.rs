@@ -1,0 +1,23 @@
+//! What the agent needs to know, already checked.
+
+use crate::kernel;
+use crate::model::NodeIdentity;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// What the agent needs to know, already checked.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Directory of the manifests.
+    pub config: PathBuf,
+    /// The kernel room's part.
+    pub kernel: kernel::Settings,
+    /// Results of probes to pretend.
+    pub injections: kernel::Injections,
+    /// The node it runs on.
+    pub node: NodeIdentity,
+    /// Where the admin server listens.
+    pub admin: SocketAddr,
+    /// Whether that may be an address that other machines reach.
+    pub admin_remote: bool,
+}

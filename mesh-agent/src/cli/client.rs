@@ -1,0 +1,121 @@
+//! Reads a running agent's JSON.
+
+use http_body_util::{BodyExt as _, Empty, Limited};
+use hyper::body::Bytes;
+use hyper::header::HOST;
+use hyper::{Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
+use std::error::Error;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::net::TcpStream;
+
+/// Time for the whole exchange.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// Bytes of an answer: far more than 32,768 endpoints need.
+const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ClientError {
+    /// Nothing listens there.
+    #[error(
+        "no agent answers at {address}: {source}; start one with `mesh-agent run --config DIR`, or name the \
+         address of one that runs with --admin"
+    )]
+    NoAgent {
+        /// Where.
+        address: SocketAddr,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// It takes too long.
+    #[error("the agent at {address} did not answer within {} s; its log says what holds it up", TIMEOUT.as_secs())]
+    Timeout {
+        /// Where.
+        address: SocketAddr,
+    },
+    /// It cannot answer now.
+    #[error("the agent at {address} cannot answer now: {reason}")]
+    Refused {
+        /// Where.
+        address: SocketAddr,
+        /// What it said.
+        reason: String,
+    },
+    /// What listens there is no agent, or one of another version.
+    #[error("what listens at {address} does not speak as a mesh agent of this version: {reason}")]
+    NotAnAgent {
+        /// Where.
+        address: SocketAddr,
+        /// What was unexpected.
+        reason: String,
+    },
+    /// This process cannot do I/O.
+    #[error("cannot start the runtime: {0}")]
+    Runtime(io::Error),
+}
+
+/// Asks the agent at `address` for `path`.
+pub(super) fn get<T: DeserializeOwned>(address: SocketAddr, path: &str) -> Result<T, ClientError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(ClientError::Runtime)?;
+    let exchange = async {
+        tokio::time::timeout(TIMEOUT, exchange(address, path))
+            .await
+            .unwrap_or(Err(ClientError::Timeout { address }))
+    };
+    let (status, body) = runtime.block_on(exchange)?;
+    match status {
+        StatusCode::OK => {
+            serde_json::from_slice(&body).map_err(|error| not_an_agent(address, &error))
+        }
+        StatusCode::SERVICE_UNAVAILABLE => Err(ClientError::Refused {
+            address,
+            reason: String::from_utf8_lossy(&body).trim().to_owned(),
+        }),
+        other => Err(ClientError::NotAnAgent {
+            address,
+            reason: format!("{path} answers {other}"),
+        }),
+    }
+}
+
+async fn exchange(address: SocketAddr, path: &str) -> Result<(StatusCode, Bytes), ClientError> {
+    let stream = TcpStream::connect(address)
+        .await
+        .map_err(|source| ClientError::NoAgent { address, source })?;
+    let request = Request::get(path)
+        .header(HOST, address.to_string())
+        .body(Empty::<Bytes>::new())
+        .map_err(|error| not_an_agent(address, &error))?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(|error| not_an_agent(address, &error))?;
+    let answer = async {
+        let response = sender.send_request(request).await?;
+        let status = response.status();
+        let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX);
+        Ok::<_, Box<dyn Error + Send + Sync>>((status, body.collect().await?.to_bytes()))
+    };
+    // The connection's own end is no news: the answer fails with it.
+    let driven = async {
+        connection.await.ok();
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        answer = answer => answer.map_err(|error| not_an_agent(address, &*error)),
+        () = driven => Err(ClientError::Timeout { address }),
+    }
+}
+
+fn not_an_agent(address: SocketAddr, error: &dyn std::fmt::Display) -> ClientError {
+    ClientError::NotAnAgent {
+        address,
+        reason: error.to_string(),
+    }
+}

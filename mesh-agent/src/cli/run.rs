@@ -1,0 +1,178 @@
+//! `mesh-agent run`
+
+use super::arguments::ProbeArguments;
+use super::{AdminArgument, CommandError, KernelArguments, Verdict};
+use crate::app::{self, LogFormat, Settings};
+use crate::kernel::{self, Capacities, LogLevel};
+use crate::model::NodeIdentity;
+use std::fs;
+use std::path::PathBuf;
+
+/// Settings of the daemon.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct RunArguments {
+    /// Directory of manifests (YAML), watched for changes
+    #[arg(long, env = "MESH_CONFIG", value_name = "DIR")]
+    pub(super) config: PathBuf,
+
+    /// Where the programs are attached and pinned.
+    #[command(flatten)]
+    pub(super) kernel: KernelArguments,
+
+    /// Where the admin server listens.
+    #[command(flatten)]
+    pub(super) admin: AdminArgument,
+
+    /// Allow an --admin address that other machines can reach
+    #[arg(long, env = "MESH_ADMIN_REMOTE")]
+    pub(super) admin_remote: bool,
+
+    /// Name of this node as EndpointSlices name it [default: the host name]
+    #[arg(long, env = "MESH_NODE", value_name = "NAME")]
+    pub(super) node: Option<String>,
+
+    /// Zone of this node [default: the label of its Node object]
+    #[arg(long, env = "MESH_ZONE", value_name = "NAME")]
+    pub(super) zone: Option<String>,
+
+    /// Region of this node [default: the label of its Node object]
+    #[arg(long, env = "MESH_REGION", value_name = "NAME")]
+    pub(super) region: Option<String>,
+
+    /// Sizes of the kernel maps.
+    #[command(flatten)]
+    pub(super) capacities: CapacityArguments,
+
+    /// How the agent logs.
+    #[command(flatten)]
+    pub(super) log: LogArguments,
+
+    /// A test aid.
+    #[command(flatten)]
+    pub(super) probes: ProbeArguments,
+}
+
+/// Sizes of the kernel maps, fixed when the agent starts. Reaching one is counted and named in `status`.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(super) struct CapacityArguments {
+    /// Services, each port and address family counted
+    #[arg(long, env = "MESH_SERVICE_CAPACITY", value_name = "N", default_value_t = 4_096, value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
+    pub(super) service_capacity: u32,
+
+    /// Endpoints, each counted once per service, port and address family it stands in
+    #[arg(long, env = "MESH_ENDPOINT_CAPACITY", value_name = "N", default_value_t = 32_768, value_parser = clap::value_parser!(u32).range(1..=4_194_304))]
+    pub(super) endpoint_capacity: u32,
+
+    /// Pairs of source and destination that connections are counted for
+    #[arg(long, env = "MESH_CONNECTION_CAPACITY", value_name = "N", default_value_t = 16_384, value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
+    pub(super) connection_capacity: u32,
+
+    /// Processes of the host that are counted under their own name
+    #[arg(long, env = "MESH_HOST_SOURCE_CAPACITY", value_name = "N", default_value_t = 1_024, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub(super) host_source_capacity: u32,
+
+    /// Network namespaces known to belong to a workload
+    #[arg(long, env = "MESH_NAMESPACE_CAPACITY", value_name = "N", default_value_t = 1_024, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub(super) namespace_capacity: u32,
+}
+
+/// How the agent logs.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct LogArguments {
+    /// What is logged: a level, or `target=level` pairs separated by commas
+    #[arg(long, env = "MESH_LOG", value_name = "FILTER", default_value = "info")]
+    pub(super) log: String,
+
+    /// How it is written to standard error
+    #[arg(
+        long,
+        env = "MESH_LOG_FORMAT",
+        value_enum,
+        value_name = "FORMAT",
+        default_value_t
+    )]
+    pub(super) log_format: LogFormat,
+
+    /// Forward messages of the kernel programs up to this level [default: none]
+    #[arg(long, env = "MESH_KERNEL_LOG", value_enum, value_name = "LEVEL")]
+    pub(super) kernel_log: Option<KernelLogLevel>,
+}
+
+/// Importance of a message of the kernel programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum KernelLogLevel {
+    /// Errors alone.
+    Error,
+    /// And warnings.
+    Warn,
+    /// And information.
+    Info,
+    /// And a line for every decision.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+impl From<KernelLogLevel> for LogLevel {
+    fn from(level: KernelLogLevel) -> Self {
+        match level {
+            KernelLogLevel::Error => Self::Error,
+            KernelLogLevel::Warn => Self::Warn,
+            KernelLogLevel::Info => Self::Info,
+            KernelLogLevel::Debug => Self::Debug,
+            KernelLogLevel::Trace => Self::Trace,
+        }
+    }
+}
+
+impl From<CapacityArguments> for Capacities {
+    fn from(arguments: CapacityArguments) -> Self {
+        Self {
+            services: arguments.service_capacity,
+            endpoints: arguments.endpoint_capacity,
+            connections: arguments.connection_capacity,
+            host_sources: arguments.host_source_capacity,
+            namespaces: arguments.namespace_capacity,
+        }
+    }
+}
+
+impl RunArguments {
+    fn settings(&self) -> Result<Settings, CommandError> {
+        Ok(Settings {
+            config: self.config.clone(),
+            kernel: kernel::Settings {
+                cgroup: self.kernel.cgroup()?,
+                bpffs: self.kernel.bpffs.clone(),
+                capacities: self.capacities.into(),
+                log_level: self.log.kernel_log.map(Into::into),
+            },
+            injections: self.probes.injections.clone(),
+            node: self.node()?,
+            admin: self.admin.admin,
+            admin_remote: self.admin_remote,
+        })
+    }
+
+    fn node(&self) -> Result<NodeIdentity, CommandError> {
+        let name = match &self.node {
+            Some(name) => name.clone(),
+            None => fs::read_to_string("/proc/sys/kernel/hostname")?,
+        };
+        let name = name.trim();
+        if name.is_empty() {
+            return Err("the host has no name; give this node's with --node".into());
+        }
+        Ok(NodeIdentity {
+            zone: self.zone.as_deref().map(Into::into),
+            region: self.region.as_deref().map(Into::into),
+            ..NodeIdentity::named(name)
+        })
+    }
+}
+
+pub(super) fn execute(arguments: &RunArguments) -> Result<Verdict, CommandError> {
+    app::start_log(&arguments.log.log, arguments.log.log_format)?;
+    app::run(&arguments.settings()?)?;
+    Ok(Verdict::Fine)
+}

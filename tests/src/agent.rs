@@ -1,0 +1,192 @@
+//! A running agent.
+
+use crate::cgroup::Cgroup;
+use crate::config_dir::ConfigDir;
+use crate::deadline::eventually;
+use crate::error::{Context, Error, Result};
+use crate::http;
+use crate::metrics::Metrics;
+use crate::node::{Node, admin_address, run};
+use crate::process::Process;
+use rustix::process::Signal;
+use serde_json::Value;
+use std::fs::File;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Command, ExitStatus, Output};
+use std::time::Duration;
+
+/// How long an agent may take to become ready: loading six programs takes less than a second on an idle machine.
+const READY_LIMIT: Duration = Duration::from_secs(20);
+
+/// How long an agent may take to apply a change. Far above the 5 ms that it should take: tests of
+/// behaviour are no benchmarks.
+const APPLY_LIMIT: Duration = Duration::from_secs(10);
+
+/// A running agent. Killed on drop; its pins belong to its [`Node`].
+#[derive(Debug)]
+pub struct Agent {
+    process: Process,
+    admin: SocketAddr,
+    log: PathBuf,
+}
+
+impl Agent {
+    /// Starts an agent for a node, itself in `cgroup`.
+    pub(crate) fn start(node: &Node, cgroup: &Cgroup, arguments: &[&str]) -> Result<Self> {
+        let admin = admin_address();
+        let mut command = node.run_command(admin)?;
+        command.args(arguments);
+        let log = node.config().scratch().join(format!("{}.log", admin.ip()));
+        let file = File::create(&log).context(|| format!("make {}", log.display()))?;
+        command.stderr(file);
+        let process = Process::spawn(command, cgroup, None)?;
+        let mut agent = Self {
+            process,
+            admin,
+            log,
+        };
+        agent.await_ready()?;
+        Ok(agent)
+    }
+
+    fn await_ready(&mut self) -> Result {
+        let ready = eventually("agent ready", READY_LIMIT, || {
+            match http::get(self.admin, "/readyz") {
+                Ok(answer) if answer.status == 200 => Ok(true),
+                // Ends the waiting: an agent that has exited never becomes ready.
+                _ if !self.process.is_running() => Ok(false),
+                Ok(answer) => Err(answer.body),
+                Err(error) => Err(error.to_string()),
+            }
+        });
+        if matches!(ready, Ok(true)) {
+            return Ok(());
+        }
+        Err(Error::Program {
+            program: "mesh-agent run".to_owned(),
+            status: ready.map_or_else(|error| error.to_string(), |_| "it has exited".to_owned()),
+            stderr: self.log(),
+        })
+    }
+
+    /// Where its admin server listens.
+    #[must_use]
+    pub fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// What it has logged so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_else(|error| error.to_string())
+    }
+
+    /// Its metrics now.
+    ///
+    /// # Errors
+    /// If it does not answer with OpenMetrics.
+    pub fn metrics(&self) -> Result<Metrics> {
+        Metrics::parse(&self.get("/metrics")?)
+    }
+
+    /// The JSON at `/api/<name>`.
+    ///
+    /// # Errors
+    /// If it does not answer with JSON.
+    pub fn api(&self, name: &str) -> Result<Value> {
+        let path = format!("/api/{name}");
+        let body = self.get(&path)?;
+        serde_json::from_str(&body).map_err(|error| Error::Unreadable {
+            from: path,
+            answer: format!("{error}: {body}"),
+        })
+    }
+
+    fn get(&self, path: &str) -> Result<String> {
+        let answer = http::get(self.admin, path)?;
+        if answer.status == 200 {
+            return Ok(answer.body);
+        }
+        Err(Error::Unreadable {
+            from: path.to_owned(),
+            answer: format!("{}: {}", answer.status, answer.body),
+        })
+    }
+
+    /// The configuration generation that is in force in the kernel.
+    ///
+    /// # Errors
+    /// If the agent does not answer.
+    pub fn generation(&self) -> Result<u64> {
+        Ok(self
+            .metrics()?
+            .count("mesh_config_generation", &[("target", "kernel")]))
+    }
+
+    /// Makes a change to the manifests and waits until the kernel has it.
+    ///
+    /// # Errors
+    /// If the change fails or is not applied in time.
+    pub fn apply(&self, config: &ConfigDir, change: impl FnOnce(&ConfigDir) -> Result) -> Result {
+        let before = self.generation()?;
+        change(config)?;
+        eventually("change applied", APPLY_LIMIT, || match self.generation() {
+            Ok(now) if now > before => Ok(()),
+            Ok(now) => Err(format!("generation {now}")),
+            Err(error) => Err(error.to_string()),
+        })
+    }
+
+    /// Runs a reading command (`status`, `services`, `endpoints`, `connections`) against this agent.
+    ///
+    /// # Errors
+    /// If the command cannot be run.
+    pub fn output(&self, arguments: &[&str]) -> Result<Output> {
+        let mut command = Command::new(crate::binary::agent()?);
+        command
+            .args(arguments)
+            .args(["--admin", &self.admin.to_string()]);
+        run(command)
+    }
+
+    /// [`Agent::output`] of a command that must succeed: what it printed.
+    ///
+    /// # Errors
+    /// If the command fails.
+    pub fn command(&self, arguments: &[&str]) -> Result<String> {
+        let output = self.output(arguments)?;
+        if output.status.success() {
+            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        }
+        Err(Error::Program {
+            program: format!("mesh-agent {}", arguments.join(" ")),
+            status: output.status.to_string(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        })
+    }
+
+    /// Ends it with `SIGTERM`, as an operator does.
+    ///
+    /// # Errors
+    /// If it does not end in time.
+    pub fn terminate(mut self) -> Result<ExitStatus> {
+        self.process.signal(Signal::TERM)?;
+        self.process.wait(Duration::from_secs(10))
+    }
+
+    /// Ends it with `SIGKILL`, as a crash does.
+    ///
+    /// # Errors
+    /// If it does not end in time.
+    pub fn kill(mut self) -> Result<ExitStatus> {
+        self.process.signal(Signal::KILL)?;
+        self.process.wait(Duration::from_secs(10))
+    }
+}

@@ -1,0 +1,85 @@
+//! `mesh-bench`: what the mesh costs a `connect()`, and how soon a change of the manifests is in force.
+//!
+//! Run by `cargo xtask bench`; needs root. All traffic stays in namespaces of its own.
+
+mod churn;
+mod connect;
+mod output;
+mod statistics;
+mod worker;
+
+use clap::{Parser, Subcommand};
+use mesh_tests::Result;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+#[derive(Parser)]
+#[command(about = "Benchmarks of the mesh")]
+struct Arguments {
+    #[command(subcommand)]
+    bench: Bench,
+}
+
+#[derive(Subcommand)]
+enum Bench {
+    /// Latency of connect(): without the mesh, passed, attributed and rewritten, interleaved
+    Connect {
+        /// Print one JSON object instead of a table
+        #[arg(long)]
+        json: bool,
+        /// Slices per kind of connect
+        #[arg(long, default_value_t = 40)]
+        slices: u32,
+        /// Connects per slice
+        #[arg(long, default_value_t = 500)]
+        connects: u32,
+    },
+    /// From a file event to the moment connect() sees it, with 100 and with 1,000 services
+    Churn {
+        /// Print one JSON object instead of a table
+        #[arg(long)]
+        json: bool,
+        /// Single changes per number of services
+        #[arg(long, default_value_t = 300)]
+        changes: u32,
+        /// Bursts of 100 changes per number of services
+        #[arg(long, default_value_t = 20)]
+        bursts: u32,
+    },
+    /// Times connects as told on standard input
+    #[command(hide = true)]
+    Time,
+    /// Reports each time another endpoint answers, for every target
+    #[command(hide = true)]
+    Watch {
+        /// Where to connect, without pause and in turn
+        targets: Vec<SocketAddr>,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().bench) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(bench: Bench) -> Result {
+    match bench {
+        Bench::Connect {
+            json,
+            slices,
+            connects,
+        } => output::print(&connect::bench(slices, connects)?, json),
+        Bench::Churn {
+            json,
+            changes,
+            bursts,
+        } => output::print(&churn::bench(changes, bursts)?, json),
+        Bench::Time => worker::time(),
+        Bench::Watch { targets } => worker::watch(&targets),
+    }
+}

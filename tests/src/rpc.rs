@@ -1,0 +1,85 @@
+//! gRPC peers under a test's control: tonic (`mesh-rpc`) and Python's grpcio (`peers/*.py`), with one command line.
+//!
+//! They speak `mesh.test.Echo/Say`, whose messages are bare bytes: what the server answers is its identity, a line
+//! feed and the request. No protobuf is needed to see who answered and that nothing was lost.
+
+use crate::binary;
+use crate::error::{Error, Result};
+use crate::network::Pod;
+use crate::process::Process;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+/// The method's path.
+pub const METHOD: &str = "/mesh.test.Echo/Say";
+
+/// How long a peer may take to start, or to make its calls.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// Which implementation of gRPC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Implementation {
+    /// tonic, in Rust: an IPv4 target is an IPv4 socket.
+    Tonic,
+    /// grpcio, gRPC's C core: an IPv4 target is an IPv6 socket with a v4-mapped address.
+    Grpcio,
+}
+
+impl Implementation {
+    fn command(self, verb: &str) -> Result<Command> {
+        match self {
+            Self::Tonic => {
+                let mut command = Command::new(binary::peer("mesh-rpc")?);
+                command.arg(verb);
+                Ok(command)
+            }
+            Self::Grpcio => {
+                let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/echo.py");
+                let mut command = Command::new(binary::python()?);
+                command.arg(script).arg(verb);
+                Ok(command)
+            }
+        }
+    }
+
+    /// Starts a server in a pod and waits until it listens. It ends when the value is dropped.
+    ///
+    /// # Errors
+    /// If the implementation is not installed or the address is taken.
+    pub fn serve(self, pod: &Pod, listen: SocketAddr, identity: &str) -> Result<Process> {
+        let mut command = self.command("serve")?;
+        command.args([&listen.to_string(), identity]);
+        let server = pod.spawn(command)?;
+        server.line(LIMIT)?;
+        Ok(server)
+    }
+
+    /// Opens `channels` channels to `target` from a pod, one after the other, and makes `calls` calls on each.
+    ///
+    /// # Errors
+    /// If a call fails: the peers make no second try.
+    pub fn call(self, pod: &Pod, target: SocketAddr, channels: u32, calls: u32) -> Result<Calls> {
+        let mut command = self.command("call")?;
+        command.args([target.to_string(), channels.to_string(), calls.to_string()]);
+        let line = pod.spawn(command)?.line(LIMIT)?;
+        serde_json::from_str(&line).map_err(|error| Error::Unreadable {
+            from: format!("{self:?} client"),
+            answer: format!("{error}: {line}"),
+        })
+    }
+}
+
+/// What a client reports.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Calls {
+    /// Calls answered with what was sent, by the identity of the server.
+    pub answers: BTreeMap<String, u64>,
+    /// Calls that failed, by what went wrong.
+    pub failures: BTreeMap<String, u64>,
+    /// `getpeername` of the first channel, where the implementation lets one see it.
+    pub peer: Option<SocketAddr>,
+}
