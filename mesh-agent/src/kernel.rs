@@ -1,0 +1,137 @@
+//! L2: everything this agent does to, and reads from, the Linux kernel.
+//!
+//! [`open`] loads the programs and maps. From there two owners work on two threads: the [`Syncer`] carries
+//! plans into the maps and attaches the programs, the [`Observer`] reads what was measured. They
+//! share nothing but label names and fill levels. [`check`] tries every kernel feature beforehand,
+//! [`unload`] takes everything away again, with or without a running agent.
+
+mod addresses;
+mod bpf;
+mod btf;
+mod check;
+mod claims;
+mod error;
+mod fill;
+mod installed;
+mod labels;
+mod mapped;
+mod maps;
+mod mounts;
+mod namespaces;
+mod observer;
+mod open;
+mod pins;
+mod programs;
+mod quarantine;
+mod ranges;
+mod retirement;
+mod slots;
+mod steps;
+mod syncer;
+mod tables;
+mod unload;
+
+pub use check::{Finding, Injections, Status, check};
+pub use error::KernelError;
+pub use mounts::{find_bpffs_mount, find_cgroup2_mount};
+pub use observer::Observer;
+pub use open::open;
+pub use syncer::{ApplyProblem, ApplyReport, Syncer};
+pub use unload::{UnloadReport, unload};
+
+use mesh_common::names;
+use std::path::PathBuf;
+
+/// What the kernel room needs to know.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Directory of the cgroup (v2) whose processes are in the mesh.
+    pub cgroup: PathBuf,
+    /// Directory on a bpffs that holds the pins; made if it is not there.
+    pub bpffs: PathBuf,
+    /// Sizes of the maps.
+    pub capacities: Capacities,
+    /// Forwards messages of the kernel programs up to this level; `None`: the programs write none.
+    pub log_level: Option<LogLevel>,
+}
+
+/// Sizes of the maps, fixed when the agent starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capacities {
+    /// Services, each port and address family counted.
+    pub services: u32,
+    /// Endpoints, each counted once per service, port and address family it stands in.
+    pub endpoints: u32,
+    /// (source, destination) pairs that connections are counted for.
+    pub connections: u32,
+    /// Processes of the host that are counted under their own name.
+    pub host_sources: u32,
+    /// Network namespaces known to belong to a workload.
+    pub namespaces: u32,
+}
+
+impl Capacities {
+    /// Rows of the endpoint tables. A table is written beside the one it replaces, and the old one
+    /// rests for a grace period: four rows per endpoint leave room for that, weights and churn.
+    const ROWS_PER_ENDPOINT: u32 = 4;
+
+    /// Entries of every map whose size is not fixed.
+    pub(crate) fn by_map(self) -> [(&'static str, u32); 9] {
+        [
+            (names::FRONTENDS, self.frontends()),
+            (names::SERVICES, self.services),
+            (names::TABLE_ROWS, self.table_rows()),
+            (names::ENDPOINTS, self.endpoints),
+            (names::ENDPOINT_ADDRESSES, self.endpoints),
+            (names::CONNECTIONS, self.connections),
+            (names::WORKLOAD_ADDRESSES, self.endpoints),
+            (names::NETNS_SOURCES, self.namespaces),
+            (names::HOST_SOURCES, self.host_sources),
+        ]
+    }
+
+    pub(crate) fn frontends(self) -> u32 {
+        // Cluster IPs are at most one per service and family; the rest is room for the moment in
+        // which an address changes hands.
+        self.services.saturating_mul(2)
+    }
+
+    pub(crate) fn table_rows(self) -> u32 {
+        self.endpoints
+            .saturating_mul(Self::ROWS_PER_ENDPOINT)
+            .saturating_add(
+                self.services
+                    .saturating_mul(2 * mesh_common::table::HEADER_ROWS),
+            )
+    }
+}
+
+impl Default for Capacities {
+    /// A node of a large cluster: four times 1,000 services with 10,000 endpoints, in 4 MiB of maps
+    /// and 10 MiB of connection counts.
+    fn default() -> Self {
+        Self {
+            services: 4_096,
+            endpoints: 32_768,
+            connections: 16_384,
+            host_sources: 1_024,
+            namespaces: 1_024,
+        }
+    }
+}
+
+/// Importance of a message of the kernel programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum LogLevel {
+    /// Errors alone.
+    Error = 1,
+    /// And warnings.
+    Warn = 2,
+    /// And information.
+    Info = 3,
+    /// And a line for every decision.
+    Debug = 4,
+    /// Everything.
+    Trace = 5,
+}

@@ -1,0 +1,183 @@
+//! Network namespaces: which there are, and how to do something inside one.
+//!
+//! A thread enters namespaces one after the other and then ends: there is no way back that could fail,
+//! and no handle that would keep a namespace alive longer than one pass.
+
+use super::KernelError;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// Namespaces looked at in one pass; more are left to chance.
+const MAX_NAMESPACES: usize = 4_096;
+
+/// Where `ip netns` and container runtimes keep named namespaces.
+const NAMED: [&str; 2] = ["/run/netns", "/var/run/docker/netns"];
+
+/// This process's own namespace.
+const SELF: &str = "/proc/self/ns/net";
+
+/// `SO_NETNS_COOKIE` of `asm-generic/socket.h`, not in libc's constants.
+const SO_NETNS_COOKIE: libc::c_int = 71;
+
+/// A namespace's inode number: its identity while it exists.
+pub(super) type NamespaceId = u64;
+
+/// Finds namespaces that processes live in and those with a name, each once, with a path that leads there.
+pub(super) fn discover() -> BTreeMap<NamespaceId, PathBuf> {
+    let mut found = BTreeMap::new();
+    let named = NAMED
+        .iter()
+        .flat_map(|directory| entries(Path::new(directory)));
+    let processes = entries(Path::new("/proc"))
+        .filter(|path| is_process(path))
+        .map(|path| path.join("ns/net"));
+    for path in processes.chain(named) {
+        if found.len() >= MAX_NAMESPACES {
+            break;
+        }
+        // A process may end at any moment; its namespace then shows elsewhere or is gone.
+        if let Ok(facts) = fs::metadata(&path) {
+            found.entry(facts.ino()).or_insert(path);
+        }
+    }
+    found
+}
+
+/// Calls `visit` inside each namespace, on a thread of its own. A namespace that has vanished is left out.
+///
+/// # Errors
+///
+/// The thread could not be started.
+pub(super) fn visit<T: Send>(
+    namespaces: &BTreeMap<NamespaceId, PathBuf>,
+    mut visit: impl FnMut(NamespaceId) -> Option<T> + Send,
+) -> Result<Vec<(NamespaceId, T)>, KernelError> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new()
+            .name("mesh-namespaces".to_owned())
+            .spawn_scoped(scope, || {
+                namespaces
+                    .iter()
+                    .filter_map(|(id, path)| {
+                        enter(*id, path).ok()?;
+                        Some((*id, visit(*id)?))
+                    })
+                    .collect()
+            })
+            .map_err(KernelError::system("start a thread for network namespaces"))?;
+        thread.join().map_err(|_| KernelError::System {
+            action: "look into network namespaces",
+            source: io::Error::other("the thread panicked"),
+        })
+    })
+}
+
+/// The cookie of the host's network namespace: that of process 1, or else this process's own.
+///
+/// # Errors
+///
+/// The kernel tells no cookie (before 5.14).
+pub(super) fn host_cookie() -> Result<u64, KernelError> {
+    let namespace = host().ok_or(KernelError::Io {
+        action: "look at",
+        path: PathBuf::from(SELF),
+        source: io::ErrorKind::NotFound.into(),
+    })?;
+    let mut cookies = visit(&BTreeMap::from([namespace]), |_| Some(cookie()))?;
+    let Some((_, cookie)) = cookies.pop() else {
+        return Err(KernelError::System {
+            action: "enter the host's network namespace",
+            source: io::ErrorKind::PermissionDenied.into(),
+        });
+    };
+    cookie.map_err(KernelError::system(
+        "read the cookie of a network namespace (kernel 5.14)",
+    ))
+}
+
+/// The host's network namespace.
+pub(super) fn host() -> Option<(NamespaceId, PathBuf)> {
+    ["/proc/1/ns/net", SELF].into_iter().find_map(|path| {
+        let facts = fs::metadata(path).ok()?;
+        File::open(path).ok()?;
+        Some((facts.ino(), PathBuf::from(path)))
+    })
+}
+
+/// The cookie of the namespace that the calling thread is in.
+pub(super) fn cookie() -> io::Result<u64> {
+    let socket = socket_with(
+        AddressFamily::UNIX,
+        SocketType::DGRAM,
+        SocketFlags::CLOEXEC,
+        None,
+    )?;
+    let mut cookie = 0_u64;
+    let mut length: libc::socklen_t = 8;
+    // SAFETY: the buffer is the 8 bytes that `length` says, and outlives the call.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            SO_NETNS_COOKIE,
+            std::ptr::from_mut(&mut cookie).cast(),
+            &raw mut length,
+        )
+    };
+    if result != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(cookie)
+}
+
+/// Moves the calling thread into a namespace, if `path` still leads to that one.
+fn enter(id: NamespaceId, path: &Path) -> io::Result<()> {
+    let file = File::open(path)?;
+    if file.metadata()?.ino() != id {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))?;
+    Ok(())
+}
+
+fn entries(directory: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+    fs::read_dir(directory)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+}
+
+fn is_process(path: &Path) -> bool {
+    path.file_name()
+        .and_then(|name| name.to_str())
+        .is_some_and(|name| name.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{cookie, discover, host};
+
+    #[test]
+    fn this_process_s_namespace_is_found_once() {
+        let own =
+            std::os::unix::fs::MetadataExt::ino(&std::fs::metadata("/proc/self/ns/net").unwrap());
+
+        assert!(discover().contains_key(&own));
+    }
+
+    #[test]
+    fn the_host_s_namespace_can_be_named() {
+        assert!(host().is_some());
+        // Kernels before 5.14 tell no cookie; this one does or says so.
+        if let Ok(cookie) = cookie() {
+            assert_ne!(cookie, 0);
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Loads the kernel object and hands out its two owners.
+
+use super::fill::Fill;
+use super::maps::{LoadedMaps, TableMaps};
+use super::observer::{KernelLog, Observer};
+use super::pins::Pins;
+use super::programs::Programs;
+use super::retirement::Retirement;
+use super::syncer::{Syncer, Unattached};
+use super::tables::Tables;
+use super::{KernelError, Settings, btf, mounts, namespaces};
+use aya::maps::Map;
+use aya::{Ebpf, EbpfLoader};
+use aya_log::EbpfLogger;
+use mesh_common::names;
+use std::sync::Arc;
+
+/// The kernel programs, built by this crate's build script.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/mesh-programs"));
+
+/// The ring of messages of the kernel programs.
+const LOG_MAP: &str = "AYA_LOGS";
+
+/// Loads programs and maps; nothing is attached, and what an earlier agent left stays in force.
+///
+/// # Errors
+///
+/// The cgroup or the pin directory is unfit, another agent is there, or the kernel refuses the programs.
+pub fn open(settings: &Settings) -> Result<(Syncer, Observer), KernelError> {
+    let cgroup = mounts::open_cgroup(&settings.cgroup)?;
+    let pins = Pins::hold(&settings.bpffs)?;
+    let mut object = load(settings)?;
+    let maps = LoadedMaps::new(&object)?;
+    let logger = logger(settings, &mut object);
+    let programs = Programs::load(object, cgroup)?;
+    release_unused_memory();
+
+    let fill = Arc::new(Fill::default());
+    let tables = Tables::new(settings.capacities);
+    let observer = Observer::new(settings, &maps, &tables.labels, Arc::clone(&fill), logger)?;
+    let syncer = Syncer::new(
+        tables,
+        TableMaps::new(&maps, settings.capacities)?,
+        Retirement::new(Map::HashMap(maps.duplicate(names::CONNECTIONS)?)),
+        fill,
+        pins,
+        Unattached { programs, maps },
+    );
+    Ok((syncer, observer))
+}
+
+fn load(settings: &Settings) -> Result<Ebpf, KernelError> {
+    if OBJECT.is_empty() {
+        return Err(KernelError::NoPrograms);
+    }
+    let cookie = namespaces::host_cookie()?;
+    let offsets = btf::sock_offsets().unwrap_or_else(|error| {
+        tracing::warn!(%error, path = btf::VMLINUX, "no kernel type information: failed connections are counted as UNKNOWN");
+        btf::SockOffsets::default()
+    });
+    let capacities = settings.capacities;
+    let log_level = settings.log_level.map_or(0, |level| level as u8);
+    let mut loader = EbpfLoader::new();
+    loader
+        // No program needs relocation by type, and the kernel's types would stay in memory.
+        .btf(None)
+        .override_global(names::HOST_NETNS_COOKIE, &cookie, true)
+        .override_global(names::SK_ERR_OFFSET, &offsets.err, true)
+        .override_global(names::SK_FLAGS_OFFSET, &offsets.flags, true)
+        .override_global(aya_log::LEVEL, &log_level, false);
+    for (map, entries) in capacities.by_map() {
+        loader.map_max_entries(map, entries);
+    }
+    if settings.log_level.is_none() {
+        // The smallest ring there is.
+        loader.map_max_entries(LOG_MAP, page_size());
+    }
+    loader.load(OBJECT).map_err(|source| KernelError::Load {
+        source: Box::new(source),
+    })
+}
+
+/// Takes the ring of messages, which dropping closes for good.
+fn logger(settings: &Settings, object: &mut Ebpf) -> Option<KernelLog> {
+    let level = settings.log_level?;
+    match EbpfLogger::init(object) {
+        Ok(mut logger) => Some(Box::new(move || logger.flush())),
+        Err(error) => {
+            tracing::warn!(%error, ?level, "messages of the kernel programs cannot be read");
+            None
+        }
+    }
+}
+
+fn page_size() -> u32 {
+    u32::try_from(rustix::param::page_size()).unwrap_or(4_096)
+}
+
+/// Gives memory back that the loader needed once; it parses the kernel's type information even when told not to use it.
+fn release_unused_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: takes no pointer; glibc locks its own arenas.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
