@@ -34,7 +34,7 @@ mod kind {
 pub(super) struct SockOffsets {
     /// Of `sk_err`.
     pub(super) err: u32,
-    /// Of `sk_flags`.
+    /// Of `sk_flags` (`__sk_common.skc_flags`).
     pub(super) flags: u32,
 }
 
@@ -93,8 +93,22 @@ impl Type {
 #[derive(Clone, Copy, Debug, Default)]
 struct NameOffsets {
     sock: u32,
+    sock_common: u32,
     err: u32,
     flags: u32,
+}
+
+/// What the scan has met so far.
+///
+/// `sk_flags` is a name for `__sk_common.skc_flags`, which stands in an anonymous union; `__sk_common` is the first
+/// member of `struct sock`.
+#[derive(Debug, Default)]
+struct Met {
+    err: u32,
+    /// Id of the union that has `skc_flags`.
+    flags_union: u32,
+    /// Members of `struct sock_common` without a name: type id and byte offset.
+    anonymous: Vec<(u32, u32)>,
 }
 
 /// Looks the offsets up in the running kernel.
@@ -116,7 +130,16 @@ fn scan(source: &mut (impl BufRead + Seek)) -> io::Result<SockOffsets> {
     source.seek(section(header.strings_offset))?;
     let names = find_names(&mut source.by_ref().take(u64::from(header.strings_length)))?;
     source.seek(section(header.types_offset))?;
-    find_sock(&mut source.take(u64::from(header.types_length)), names)
+    let met = find_types(&mut source.take(u64::from(header.types_length)), names)?;
+    let flags = met
+        .anonymous
+        .iter()
+        .find(|(member_type, _)| *member_type == met.flags_union)
+        .map_or(0, |(_, offset)| *offset);
+    Ok(SockOffsets {
+        err: met.err,
+        flags,
+    })
 }
 
 fn find_names(strings: &mut impl BufRead) -> io::Result<NameOffsets> {
@@ -131,37 +154,62 @@ fn find_names(strings: &mut impl BufRead) -> io::Result<NameOffsets> {
         }
         match name.as_slice() {
             b"sock\0" => names.sock = offset,
+            b"sock_common\0" => names.sock_common = offset,
             b"sk_err\0" => names.err = offset,
-            b"sk_flags\0" => names.flags = offset,
+            b"skc_flags\0" => names.flags = offset,
             _ => {}
         }
         offset = offset.saturating_add(u32::try_from(length).unwrap_or(u32::MAX));
     }
 }
 
-fn find_sock(types: &mut io::Take<impl BufRead>, names: NameOffsets) -> io::Result<SockOffsets> {
+fn find_types(types: &mut io::Take<impl BufRead>, names: NameOffsets) -> io::Result<Met> {
+    let mut met = Met::default();
+    let mut id = 0;
     while types.limit() >= size_of::<Type>() as u64 {
         let candidate: Type = read(types)?;
-        if candidate.kind() == kind::STRUCT && candidate.name == names.sock && names.sock != 0 {
-            return read_members(types, candidate.vlen(), names);
+        id += 1;
+        let is = |kind: u32, name: u32| candidate.kind() == kind && candidate.name == name;
+        if is(kind::STRUCT, names.sock) && names.sock != 0 {
+            for_members(types, candidate, |name, _, offset| {
+                if name == names.err && name != 0 {
+                    met.err = offset;
+                }
+            })?;
+        } else if is(kind::STRUCT, names.sock_common) && names.sock_common != 0 {
+            for_members(types, candidate, |name, member_type, offset| {
+                if name == 0 {
+                    met.anonymous.push((member_type, offset));
+                }
+            })?;
+        } else if is(kind::UNION, 0) {
+            for_members(types, candidate, |name, _, _| {
+                if name == names.flags && name != 0 {
+                    met.flags_union = id;
+                }
+            })?;
+        } else {
+            skip(types, u64::from(candidate.tail()))?;
         }
-        skip(types, u64::from(candidate.tail()))?;
     }
-    Ok(SockOffsets::default())
+    Ok(met)
 }
 
-fn read_members(types: &mut impl Read, count: u32, names: NameOffsets) -> io::Result<SockOffsets> {
-    let mut offsets = SockOffsets::default();
-    for _ in 0..count {
-        let Member { name, offset, .. } = read(types)?;
-        let bytes = (offset & 0x00ff_ffff) / 8;
-        if name == names.err && name != 0 {
-            offsets.err = bytes;
-        } else if name == names.flags && name != 0 {
-            offsets.flags = bytes;
-        }
+/// Calls `visit` with name, type and byte offset of every member of a structure or union.
+fn for_members(
+    types: &mut impl Read,
+    of: Type,
+    mut visit: impl FnMut(u32, u32, u32),
+) -> io::Result<()> {
+    for _ in 0..of.vlen() {
+        let Member {
+            name,
+            member_type,
+            offset,
+        } = read(types)?;
+        visit(name, member_type, (offset & 0x00ff_ffff) / 8);
     }
-    Ok(offsets)
+    Ok(())
 }
 
 fn read<T: FromZeros + FromBytes + IntoBytes>(source: &mut impl Read) -> io::Result<T> {
@@ -189,62 +237,73 @@ mod tests {
     use proptest::prelude::*;
     use std::io::Cursor;
 
-    /// Builds type information with an `int`, a decoy structure and `struct sock`.
+    const STRUCT: u32 = 4 << 24;
+    const UNION: u32 = 5 << 24;
+    const STRINGS: &str =
+        "\0int\0other\0sock\0sk_err\0skc_flags\0sock_common\0__sk_common\0skc_node\0";
+
+    fn name(wanted: &str) -> u32 {
+        let position = STRINGS.find(&format!("\0{wanted}\0")).unwrap();
+        u32::try_from(position + 1).unwrap()
+    }
+
+    /// Builds type information with an `int`, decoys and what matters of `struct sock`.
     fn blob() -> Vec<u8> {
-        let strings = b"\0int\0other\0sock\0sk_err\0sk_flags\0";
-        let name = |wanted: &str| {
-            let text = std::str::from_utf8(strings).unwrap();
-            u32::try_from(text.find(&format!("\0{wanted}\0")).unwrap() + 1).unwrap()
-        };
-        let mut types = Vec::new();
-        for word in [
-            [name("int"), 1 << 24, 4].as_slice(),
-            &[0x0100_0020],
-            &[name("other"), (4 << 24) | 1, 4, name("sk_err"), 1, 64],
-            &[name("sock"), (4 << 24) | (1 << 31) | 2, 16],
+        let types = [
+            [name("int"), 1 << 24, 4, 0x20].as_slice(),
+            &[name("other"), STRUCT | 1, 4, name("sk_err"), 1, 64],
+            &[0, UNION | 1, 4, name("skc_node"), 1, 0],
+            &[0, UNION | 1, 8, name("skc_flags"), 1, 0],
+            &[name("sock_common"), STRUCT | 3, 16],
+            &[name("skc_node"), 1, 0, 0, 3, 8 * 24, 0, 4, 8 * 40],
+            &[name("sock"), STRUCT | (1 << 31) | 2, 16],
             &[
+                name("__sk_common"),
+                5,
+                0,
                 name("sk_err"),
                 1,
-                8 * 20,
-                name("sk_flags"),
-                1,
-                (3 << 24) | (8 * 40),
+                (3 << 24) | (8 * 160),
             ],
         ]
-        .concat()
-        {
-            types.extend_from_slice(&u32::to_ne_bytes(word));
-        }
+        .concat();
         let mut blob = Vec::new();
         blob.extend_from_slice(&0xeb9f_u16.to_ne_bytes());
         blob.extend_from_slice(&[1, 0]);
-        for word in [24, 0, types.len(), types.len(), strings.len()] {
+        let length = types.len() * 4;
+        for word in [24, 0, length, length, STRINGS.len()] {
             blob.extend_from_slice(&u32::try_from(word).unwrap().to_ne_bytes());
         }
-        blob.extend_from_slice(&types);
-        blob.extend_from_slice(strings);
+        blob.extend(types.iter().flat_map(|word| word.to_ne_bytes()));
+        blob.extend_from_slice(STRINGS.as_bytes());
         blob
     }
 
     #[test]
-    fn members_of_struct_sock_are_found_among_other_types() {
+    fn both_members_are_found_among_other_types() {
         let offsets = scan(&mut Cursor::new(blob())).unwrap();
 
-        assert_eq!(offsets, SockOffsets { err: 20, flags: 40 });
+        assert_eq!(
+            offsets,
+            SockOffsets {
+                err: 160,
+                flags: 40
+            }
+        );
     }
 
     #[test]
-    fn members_that_are_missing_have_offset_zero() {
+    fn a_member_that_is_missing_has_offset_zero() {
         let mut blob = blob();
         let position = blob
-            .windows(8)
-            .position(|window| window == b"sk_flags")
+            .windows(9)
+            .position(|window| window == b"skc_flags")
             .unwrap();
         blob[position] = b'x';
 
         let offsets = scan(&mut Cursor::new(blob)).unwrap();
 
-        assert_eq!(offsets, SockOffsets { err: 20, flags: 0 });
+        assert_eq!(offsets, SockOffsets { err: 160, flags: 0 });
     }
 
     #[test]
@@ -259,7 +318,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn damaged_type_information_is_an_error_or_a_miss(position in 0_usize..160, byte in any::<u8>(), cut in 0_usize..160) {
+        fn damaged_type_information_is_an_error_or_a_miss(position in any::<usize>(), byte in any::<u8>(), cut in 0_usize..400) {
             let mut blob = blob();
             let length = blob.len();
             blob[position % length] = byte;

@@ -7,6 +7,7 @@ use aya::maps::{HashMap, Map, MapData, MapError};
 use mesh_common::address::{Address, SocketAddress};
 use mesh_common::names;
 use mesh_common::table::EndpointRecord;
+use std::borrow::BorrowMut;
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::atomic::Ordering;
@@ -211,19 +212,28 @@ fn set<K: aya::Pod>(
     value: Option<u32>,
 ) -> Result<(), KernelError> {
     let Some(value) = value else {
-        return match map.remove(&key) {
-            Err(error) if !is_missing_key(&error) => {
-                Err(KernelError::map("remove a key from", name)(error))
-            }
-            Ok(()) | Err(_) => Ok(()),
-        };
+        return remove(map, name, &key);
     };
     map.insert(key, value, 0)
         .map_err(KernelError::map("set a key of", name))
 }
 
+/// Removes a key, which need not be there.
+pub(super) fn remove<K: aya::Pod, V: aya::Pod>(
+    map: &mut HashMap<impl BorrowMut<MapData>, K, V>,
+    name: &'static str,
+    key: &K,
+) -> Result<(), KernelError> {
+    match map.remove(key) {
+        Err(error) if !is_missing_key(&error) => {
+            Err(KernelError::map("remove a key from", name)(error))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
 /// Whether a map operation failed because the key is not there.
-pub(super) fn is_missing_key(error: &MapError) -> bool {
+fn is_missing_key(error: &MapError) -> bool {
     #[expect(
         clippy::wildcard_enum_match_arm,
         reason = "two ways to say it, of many errors"

@@ -4,14 +4,18 @@
 //! and no handle that would keep a namespace alive longer than one pass.
 
 use super::KernelError;
+use super::netlink::{Attributes, dump};
+use super::sys::netns_cookie;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::net::IpAddr;
+use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
 
 /// Namespaces looked at in one pass; more are left to chance.
 const MAX_NAMESPACES: usize = 4_096;
@@ -22,8 +26,22 @@ const NAMED: [&str; 2] = ["/run/netns", "/var/run/docker/netns"];
 /// This process's own namespace.
 const SELF: &str = "/proc/self/ns/net";
 
-/// `SO_NETNS_COOKIE` of `asm-generic/socket.h`, not in libc's constants.
-const SO_NETNS_COOKIE: libc::c_int = 71;
+/// Constants of `linux/rtnetlink.h` and `linux/if_addr.h`.
+const RTM_GETADDR: u16 = 22;
+const AF_UNSPEC: u8 = 0;
+const IFA_ADDRESS: u16 = 1;
+const IFA_LOCAL: u16 = 2;
+
+/// `struct ifaddrmsg`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+struct AddressMessage {
+    family: u8,
+    prefix_length: u8,
+    flags: u8,
+    scope: u8,
+    interface: u32,
+}
 
 /// A namespace's inode number: its identity while it exists.
 pub(super) type NamespaceId = u64;
@@ -118,22 +136,32 @@ pub(super) fn cookie() -> io::Result<u64> {
         SocketFlags::CLOEXEC,
         None,
     )?;
-    let mut cookie = 0_u64;
-    let mut length: libc::socklen_t = 8;
-    // SAFETY: the buffer is the 8 bytes that `length` says, and outlives the call.
-    let result = unsafe {
-        libc::getsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_SOCKET,
-            SO_NETNS_COOKIE,
-            std::ptr::from_mut(&mut cookie).cast(),
-            &raw mut length,
-        )
-    };
-    if result != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(cookie)
+    netns_cookie(socket.as_fd())
+}
+
+/// The addresses of the namespace that the calling thread is in.
+pub(super) fn local_addresses() -> io::Result<Vec<IpAddr>> {
+    let mut addresses = Vec::new();
+    let mut request = AddressMessage::new_zeroed();
+    request.family = AF_UNSPEC;
+    let payload = request.as_bytes();
+    dump(None, RTM_GETADDR, payload, |answer| {
+        addresses.extend(parse_address(answer));
+    })?;
+    Ok(addresses)
+}
+
+fn parse_address(answer: &[u8]) -> Option<IpAddr> {
+    let (_, attributes) = AddressMessage::read_from_prefix(answer).ok()?;
+    let attributes = Attributes::new(attributes);
+    // On point-to-point links IFA_ADDRESS is the other end's.
+    let octets = attributes
+        .find(IFA_LOCAL)
+        .or_else(|| attributes.find(IFA_ADDRESS))?;
+    <[u8; 4]>::try_from(octets)
+        .map(IpAddr::from)
+        .or_else(|_| <[u8; 16]>::try_from(octets).map(IpAddr::from))
+        .ok()
 }
 
 /// Moves the calling thread into a namespace, if `path` still leads to that one.
@@ -162,7 +190,8 @@ fn is_process(path: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{cookie, discover, host};
+    use super::{cookie, discover, host, local_addresses, visit};
+    use std::net::{IpAddr, Ipv4Addr};
 
     #[test]
     fn this_process_s_namespace_is_found_once() {
@@ -170,6 +199,28 @@ mod tests {
             std::os::unix::fs::MetadataExt::ino(&std::fs::metadata("/proc/self/ns/net").unwrap());
 
         assert!(discover().contains_key(&own));
+    }
+
+    #[test]
+    fn the_loopback_address_is_among_the_local_ones() {
+        let addresses = local_addresses().unwrap();
+
+        assert!(
+            addresses.contains(&IpAddr::V4(Ipv4Addr::LOCALHOST)),
+            "{addresses:?}"
+        );
+    }
+
+    #[test]
+    fn a_namespace_that_has_vanished_is_left_out() {
+        let gone = [
+            (1, "/proc/self/ns/none".into()),
+            (2, "/proc/self/ns/net".into()),
+        ];
+
+        let visited = visit(&gone.into(), |_| Some(())).unwrap();
+
+        assert!(visited.is_empty());
     }
 
     #[test]

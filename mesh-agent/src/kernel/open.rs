@@ -7,6 +7,7 @@ use super::pins::Pins;
 use super::programs::Programs;
 use super::retirement::Retirement;
 use super::syncer::{Syncer, Unattached};
+use super::sys::trim_heap;
 use super::tables::Tables;
 use super::{KernelError, Settings, btf, mounts, namespaces};
 use aya::maps::Map;
@@ -33,7 +34,8 @@ pub fn open(settings: &Settings) -> Result<(Syncer, Observer), KernelError> {
     let maps = LoadedMaps::new(&object)?;
     let logger = logger(settings, &mut object);
     let programs = Programs::load(object, cgroup)?;
-    release_unused_memory();
+    // The loader parses the kernel's type information even when told not to use it.
+    trim_heap();
 
     let fill = Arc::new(Fill::default());
     let tables = Tables::new(settings.capacities);
@@ -94,13 +96,4 @@ fn logger(settings: &Settings, object: &mut Ebpf) -> Option<KernelLog> {
 
 fn page_size() -> u32 {
     u32::try_from(rustix::param::page_size()).unwrap_or(4_096)
-}
-
-/// Gives memory back that the loader needed once; it parses the kernel's type information even when told not to use it.
-fn release_unused_memory() {
-    #[cfg(target_env = "gnu")]
-    // SAFETY: takes no pointer; glibc locks its own arenas.
-    unsafe {
-        libc::malloc_trim(0);
-    }
 }

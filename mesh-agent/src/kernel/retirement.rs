@@ -4,7 +4,7 @@
 use super::KernelError;
 use super::bpf::{Cursor, read_batch};
 use super::installed::LabelIds;
-use super::maps::{data, is_missing_key};
+use super::maps::{self, data};
 use aya::maps::{HashMap, Map, MapError};
 use mesh_common::connection::{ConnectionKey, ConnectionRow};
 use mesh_common::names::CONNECTIONS;
@@ -119,14 +119,9 @@ impl Retirement {
     }
 
     fn remove(&mut self, key: ConnectionKey) -> Result<(), KernelError> {
-        let removed = HashMap::<_, ConnectionKey, ConnectionRow>::try_from(&mut self.rows)
-            .and_then(|mut rows| rows.remove(&key));
-        match removed {
-            Err(error) if !is_missing_key(&error) => {
-                Err(KernelError::map("remove a row of", CONNECTIONS)(error))
-            }
-            Ok(()) | Err(_) => Ok(()),
-        }
+        let mut rows = HashMap::<_, ConnectionKey, ConnectionRow>::try_from(&mut self.rows)
+            .map_err(KernelError::map("open", CONNECTIONS))?;
+        maps::remove(&mut rows, CONNECTIONS, &key)
     }
 
     /// Whether the row has had no open connection, and no new one, for [`IDLE`].
