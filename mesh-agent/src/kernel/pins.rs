@@ -3,10 +3,10 @@
 //! ```text
 //! <bpffs>/            held with flock(2) by the running agent
 //! ├── v1/             in force: links/ programs/ maps/
-//! └── v1.next/        being prepared; a leftover of a crash is removed
+//! └── v1-next/        being prepared; a leftover of a crash is removed
 //! ```
 //!
-//! Removing the links detaches the programs: `rm -r <bpffs>` is the emergency off switch.
+//! A bpffs takes no names with a dot. Removing the links detaches the programs: `rm -r <bpffs>` is the emergency off switch.
 
 use super::KernelError;
 use super::mounts::{USUAL_BPFFS, open_directory, would_be_on_bpffs};
@@ -63,7 +63,7 @@ impl Pins {
 
     /// Makes empty directories for the next pins.
     pub(super) fn prepare(&self) -> Result<NextPins, KernelError> {
-        let path = self.path.join(format!("v{ABI_VERSION}.next"));
+        let path = self.path.join(format!("v{ABI_VERSION}-next"));
         remove_version(&path)?;
         for part in PARTS {
             let part = path.join(part);
@@ -136,12 +136,12 @@ pub(super) fn holder(path: &Path) -> Option<String> {
         .then(|| name_holder(&directory))
 }
 
-/// Whether a directory is named `v<number>` or `v<number>.next`.
+/// Whether a directory is named `v<number>` or `v<number>-next`.
 fn is_version(path: &Path) -> bool {
     path.file_name()
         .and_then(|name| name.to_str())
         .and_then(|name| name.strip_prefix('v'))
-        .map(|name| name.strip_suffix(".next").unwrap_or(name))
+        .map(|name| name.strip_suffix("-next").unwrap_or(name))
         .is_some_and(|number| number.parse::<u32>().is_ok())
 }
 
