@@ -6,6 +6,7 @@
 //! [`unload`] takes everything away again, with or without a running agent.
 
 mod addresses;
+mod attached;
 mod bpf;
 mod btf;
 mod check;
@@ -39,6 +40,7 @@ mod sys;
 mod tables;
 mod unload;
 
+pub use attached::{AttachedProgram, attached_programs};
 pub use check::{Finding, Injections, Status, check};
 pub use error::KernelError;
 pub use mounts::{find_bpffs_mount, find_cgroup2_mount};

@@ -433,3 +433,6 @@ fn write_table(
         });
     }
 }
+
+#[cfg(test)]
+mod tests;
