@@ -1,6 +1,7 @@
 //! Carries plans into the kernel.
 
 use super::KernelError;
+use super::error::Cause;
 use super::fill::Fill;
 use super::maps::{LoadedMaps, TableMaps};
 use super::pins::Pins;
@@ -105,7 +106,7 @@ impl Syncer {
                 let path = next.map(name);
                 map.pin(&path).map_err(|source| KernelError::Pin {
                     path,
-                    source: Box::new(source),
+                    cause: Cause::new(&source),
                 })
             })
             .and_then(|()| programs.attach(&next))

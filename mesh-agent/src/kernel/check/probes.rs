@@ -100,6 +100,18 @@ pub(super) const ALL: [Probe; 14] = [
     },
 ];
 
+/// Something the kernel refused. Without privilege nothing is known of the kernel.
+fn refused(what: &str, error: &io::Error) -> Outcome {
+    let outcome = Outcome::failed(format!("{what}: {error}"));
+    if error.kind() == ErrorKind::PermissionDenied {
+        return Outcome {
+            remedy: Some("see `privilege`, then `conflicts`".to_owned()),
+            ..outcome
+        };
+    }
+    outcome
+}
+
 fn privilege(_: &Settings) -> Outcome {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let facts: Vec<_> = status
@@ -116,7 +128,7 @@ fn privilege(_: &Settings) -> Outcome {
     match aya::sys::is_map_supported(MapType::Hash) {
         Ok(true) => Outcome::ok(format!("bpf(2) makes a map ({facts})")),
         Ok(false) => Outcome::failed(format!("the kernel knows no hash maps ({facts})")),
-        Err(error) => Outcome::failed(format!("{error} ({facts})")),
+        Err(error) => Outcome::failed(format!("{error}: {} ({facts})", error.io_error)),
     }
 }
 
@@ -171,12 +183,12 @@ fn maps(_: &Settings) -> Outcome {
         match aya::sys::is_map_supported(map_type) {
             Ok(true) => {}
             Ok(false) => return Outcome::failed(format!("the kernel knows no {name} maps")),
-            Err(error) => return Outcome::failed(format!("no {name} map: {error}")),
+            Err(error) => return refused(&format!("no {name} map"), &error.io_error),
         }
     }
     match mappable_array() {
         Ok(_) => Outcome::ok("hash, array (mappable), per-CPU array and socket storage were made"),
-        Err(error) => Outcome::failed(format!("no array that can be mapped into memory: {error}")),
+        Err(error) => refused("no array that can be mapped into memory", &error),
     }
 }
 
@@ -187,14 +199,14 @@ fn map_batches(_: &Settings) -> Outcome {
     match read {
         Ok(1) => Outcome::ok("an array was read with one call"),
         Ok(count) => Outcome::failed(format!("an array of 1 entry showed {count}")),
-        Err(error) => Outcome::failed(format!("an array cannot be read with one call: {error}")),
+        Err(error) => refused("an array cannot be read with one call", &error),
     }
 }
 
 fn programs(_: &Settings) -> Outcome {
     for hook in HOOKS {
         if let Err(error) = load_trivial(hook, Trivial::Allow) {
-            return Outcome::failed(format!("no program for {}: {error}", hook.name));
+            return refused(&format!("no program for {}", hook.name), &error);
         }
     }
     let names: Vec<_> = HOOKS.iter().map(|hook| hook.name).collect();
@@ -205,7 +217,7 @@ fn set_retval(_: &Settings) -> Outcome {
     let [connect4, ..] = HOOKS;
     match load_trivial(connect4, Trivial::SetRetval) {
         Ok(_) => Outcome::ok("a program for connect4 may call bpf_set_retval"),
-        Err(error) => Outcome::failed(format!("bpf_set_retval is refused in connect4: {error}")),
+        Err(error) => refused("bpf_set_retval is refused in connect4", &error),
     }
 }
 
@@ -251,11 +263,8 @@ fn attach(settings: &Settings) -> Outcome {
     };
     for hook in HOOKS {
         if let Err(error) = attach(hook) {
-            return Outcome::failed(format!(
-                "no link for {} on {}: {error}",
-                hook.name,
-                settings.cgroup.display()
-            ));
+            let cgroup = settings.cgroup.display();
+            return refused(&format!("no link for {} on {cgroup}", hook.name), &error);
         }
     }
     Outcome::ok(format!(
