@@ -88,8 +88,16 @@ impl Pins {
         for version in versions(&self.path)? {
             removed.extend(remove_version(&version)?);
         }
-        fs::remove_dir(&self.path).map_err(KernelError::io("remove the directory", &self.path))?;
-        removed.push(self.path.clone());
+        match fs::remove_dir(&self.path) {
+            Ok(()) => removed.push(self.path.clone()),
+            // The mount point itself, or it holds what is not ours.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::ResourceBusy | ErrorKind::DirectoryNotEmpty
+                ) => {}
+            Err(error) => return Err(KernelError::io("remove the directory", &self.path)(error)),
+        }
         drop(self.held);
         Ok(removed)
     }
