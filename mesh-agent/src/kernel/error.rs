@@ -1,7 +1,9 @@
-//! What can go wrong between the agent and the kernel: what was attempted, on what, and the remedy.
+//! What can go wrong between the agent and the kernel: what was attempted, on what, and the remedy. A message
+//! tells the cause too, so that nobody need walk a chain of sources.
 
-use std::io;
+use std::error::Error;
 use std::path::PathBuf;
+use std::{fmt, io};
 
 /// An error of the kernel room. Unless a variant says otherwise nothing is left half done and trying again is safe.
 #[derive(Debug, thiserror::Error)]
@@ -38,22 +40,22 @@ pub enum KernelError {
         holder: String,
     },
     /// A file system operation failed.
-    #[error("cannot {action} {path}: {source}")]
+    #[error("cannot {action} {path}: {cause}")]
     Io {
         /// What was attempted.
         action: &'static str,
         /// On what.
         path: PathBuf,
         /// The system's answer.
-        source: io::Error,
+        cause: io::Error,
     },
     /// A system call that concerns no file failed.
-    #[error("cannot {action}: {source}")]
+    #[error("cannot {action}: {cause}")]
     System {
         /// What was attempted.
         action: &'static str,
         /// The system's answer.
-        source: io::Error,
+        cause: io::Error,
     },
     /// The agent was built without the kernel programs.
     #[error(
@@ -62,11 +64,11 @@ pub enum KernelError {
     NoPrograms,
     /// The kernel refused the object file: a map, a global or BTF.
     #[error(
-        "cannot load the kernel object: {source}; `mesh-agent check` tells which kernel feature is missing"
+        "cannot load the kernel object: {cause}; `mesh-agent check` tells which kernel feature is missing"
     )]
     Load {
         /// The loader's answer.
-        source: Box<aya::EbpfError>,
+        cause: Cause,
     },
     /// The object lacks a program or map that the contract names: agent and programs are of different builds.
     #[error(
@@ -79,38 +81,65 @@ pub enum KernelError {
         name: &'static str,
     },
     /// A program was refused, or could not be attached.
-    #[error("cannot {action} program `{program}`: {source}{remedy}")]
+    #[error("cannot {action} program `{program}`: {cause}{remedy}")]
     Program {
         /// `load`, `pin` or `attach`.
         action: &'static str,
         /// The program.
         program: &'static str,
         /// The kernel's answer.
-        source: Box<aya::programs::ProgramError>,
+        cause: Cause,
         /// What to do, ready to be appended.
         remedy: String,
     },
     /// A map refused an operation.
-    #[error("cannot {action} map `{map}`: {source}")]
+    #[error("cannot {action} map `{map}`: {cause}")]
     Map {
         /// What was attempted.
         action: &'static str,
         /// The map.
         map: &'static str,
         /// The kernel's answer.
-        source: Box<aya::maps::MapError>,
+        cause: Cause,
     },
     /// Something could not be pinned.
-    #[error("cannot pin {path}: {source}")]
+    #[error("cannot pin {path}: {cause}")]
     Pin {
         /// The pin.
         path: PathBuf,
         /// The kernel's answer.
-        source: Box<aya::pin::PinError>,
+        cause: Cause,
     },
     /// The programs were attached by this [`super::Syncer`] already.
     #[error("the programs are attached already")]
     Attached,
+}
+
+/// An error of aya with everything that it wraps, in one sentence: its own texts leave the errno to the source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cause(String);
+
+impl Cause {
+    /// Writes the whole chain down.
+    pub(super) fn new(error: &dyn Error) -> Self {
+        let mut text = error.to_string();
+        let mut source = error.source();
+        while let Some(error) = source {
+            let part = error.to_string();
+            // Transparent errors say the same again.
+            if !text.ends_with(&part) {
+                text = format!("{text}: {part}");
+            }
+            source = error.source();
+        }
+        Self(text)
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
 }
 
 impl KernelError {
@@ -120,10 +149,10 @@ impl KernelError {
         path: impl Into<PathBuf>,
     ) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
-        move |source| Self::Io {
+        move |cause| Self::Io {
             action,
             path,
-            source,
+            cause,
         }
     }
 
@@ -131,7 +160,7 @@ impl KernelError {
     pub(super) fn system<E: Into<io::Error>>(action: &'static str) -> impl FnOnce(E) -> Self {
         move |source| Self::System {
             action,
-            source: source.into(),
+            cause: source.into(),
         }
     }
 
@@ -143,7 +172,7 @@ impl KernelError {
         move |source| Self::Map {
             action,
             map,
-            source: Box::new(source),
+            cause: Cause::new(&source),
         }
     }
 }

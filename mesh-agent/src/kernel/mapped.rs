@@ -3,6 +3,7 @@
 //! Needs `BPF_F_MMAPABLE` (kernel 5.5).
 
 use super::KernelError;
+use super::error::Cause;
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 use std::os::fd::AsFd;
 use std::ptr::NonNull;
@@ -48,7 +49,7 @@ impl MappedArray {
         let base = base.map_err(|errno| KernelError::Map {
             action: "map into memory",
             map: name,
-            source: Box::new(aya::maps::MapError::IoError(errno.into())),
+            cause: Cause::new(&errno),
         })?;
         let Some(base) = NonNull::new(base.cast()) else {
             return Err(KernelError::Missing {

@@ -91,7 +91,7 @@ pub(super) fn visit<T: Send>(
             .map_err(KernelError::system("start a thread for network namespaces"))?;
         thread.join().map_err(|_| KernelError::System {
             action: "look into network namespaces",
-            source: io::Error::other("the thread panicked"),
+            cause: io::Error::other("the thread panicked"),
         })
     })
 }
@@ -105,13 +105,13 @@ pub(super) fn host_cookie() -> Result<u64, KernelError> {
     let namespace = host().ok_or(KernelError::Io {
         action: "look at",
         path: PathBuf::from(SELF),
-        source: io::ErrorKind::NotFound.into(),
+        cause: io::ErrorKind::NotFound.into(),
     })?;
     let mut cookies = visit(&BTreeMap::from([namespace]), |_| Some(cookie()))?;
     let Some((_, cookie)) = cookies.pop() else {
         return Err(KernelError::System {
             action: "enter the host's network namespace",
-            source: io::ErrorKind::PermissionDenied.into(),
+            cause: io::ErrorKind::PermissionDenied.into(),
         });
     };
     cookie.map_err(KernelError::system(

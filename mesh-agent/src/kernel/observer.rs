@@ -92,7 +92,8 @@ impl Observer {
     }
 
     /// Connections of the mesh that are open now, the oldest first.
-    pub fn connections(&mut self, now: Instant) -> Vec<OpenConnection> {
+    pub fn connections(&mut self) -> Vec<OpenConnection> {
+        let now = Instant::now();
         self.name_hosts(now);
         let now_ns = monotonic_ns();
         let mut sockets = Vec::new();

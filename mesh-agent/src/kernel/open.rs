@@ -1,5 +1,6 @@
 //! Loads the kernel object and hands out its two owners.
 
+use super::error::Cause;
 use super::fill::Fill;
 use super::maps::{LoadedMaps, TableMaps};
 use super::observer::{KernelLog, Observer};
@@ -78,7 +79,7 @@ fn load(settings: &Settings) -> Result<Ebpf, KernelError> {
         loader.map_max_entries(LOG_MAP, page_size());
     }
     loader.load(OBJECT).map_err(|source| KernelError::Load {
-        source: Box::new(source),
+        cause: Cause::new(&source),
     })
 }
 

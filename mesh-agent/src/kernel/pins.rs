@@ -74,7 +74,7 @@ impl Pins {
 
     /// Puts the next pins into the place of the current ones, whose links are removed first.
     pub(super) fn replace(&self, next: &NextPins) -> Result<(), KernelError> {
-        for version in self.versions()? {
+        for version in versions(&self.path)? {
             if version != next.0 {
                 remove_version(&version)?;
             }
@@ -85,20 +85,21 @@ impl Pins {
     /// Removes every pin, then the directory; returns what was removed.
     pub(super) fn remove(self) -> Result<Vec<PathBuf>, KernelError> {
         let mut removed = Vec::new();
-        for version in self.versions()? {
+        for version in versions(&self.path)? {
             removed.extend(remove_version(&version)?);
         }
-        fs::remove_dir(&self.path).map_err(KernelError::io("remove the directory", &self.path))?;
-        removed.push(self.path.clone());
+        match fs::remove_dir(&self.path) {
+            Ok(()) => removed.push(self.path.clone()),
+            // The mount point itself, or it holds what is not ours.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::ResourceBusy | ErrorKind::DirectoryNotEmpty
+                ) => {}
+            Err(error) => return Err(KernelError::io("remove the directory", &self.path)(error)),
+        }
         drop(self.held);
         Ok(removed)
-    }
-
-    /// Pins of agents of any version, finished or not. Whatever else is there is not ours.
-    fn versions(&self) -> Result<Vec<PathBuf>, KernelError> {
-        let mut paths = list(&self.path)?;
-        paths.retain(|path| is_version(path));
-        Ok(paths)
     }
 }
 
@@ -136,6 +137,13 @@ pub(super) fn holder(path: &Path) -> Option<String> {
         .then(|| name_holder(&directory))
 }
 
+/// Pins of agents of any version, finished or not. Whatever else is there is not ours.
+pub(super) fn versions(path: &Path) -> Result<Vec<PathBuf>, KernelError> {
+    let mut paths = list(path)?;
+    paths.retain(|path| is_version(path));
+    Ok(paths)
+}
+
 /// Whether a directory is named `v<number>` or `v<number>-next`.
 fn is_version(path: &Path) -> bool {
     path.file_name()
@@ -145,7 +153,8 @@ fn is_version(path: &Path) -> bool {
         .is_some_and(|number| number.parse::<u32>().is_ok())
 }
 
-fn require_bpffs(path: &Path) -> Result<(), KernelError> {
+/// Says how to get a bpffs if `path` is not on one.
+pub(super) fn require_bpffs(path: &Path) -> Result<(), KernelError> {
     if would_be_on_bpffs(path) {
         return Ok(());
     }

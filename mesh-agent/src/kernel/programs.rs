@@ -1,6 +1,7 @@
 //! The kernel programs: loaded, attached to the cgroup, pinned.
 
 use super::KernelError;
+use super::error::Cause;
 use super::pins::NextPins;
 use aya::Ebpf;
 use aya::programs::links::{FdLink, LinkError};
@@ -103,7 +104,7 @@ fn refused(
     move |source| KernelError::Program {
         action,
         program,
-        source: Box::new(source),
+        cause: Cause::new(&source),
         remedy: remedy.to_owned(),
     }
 }
@@ -111,6 +112,6 @@ fn refused(
 fn not_pinned(path: std::path::PathBuf) -> impl FnOnce(aya::pin::PinError) -> KernelError {
     move |source| KernelError::Pin {
         path,
-        source: Box::new(source),
+        cause: Cause::new(&source),
     }
 }

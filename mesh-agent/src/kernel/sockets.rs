@@ -29,10 +29,10 @@ pub(super) fn visit_open(
         failure = failure.take().or(dumped.err());
         Some(())
     })?;
-    failure.map_or(Ok(()), |source| {
+    failure.map_or(Ok(()), |cause| {
         Err(KernelError::System {
             action: "read open sockets with SOCK_DIAG",
-            source,
+            cause,
         })
     })
 }

@@ -1,6 +1,7 @@
 //! Carries plans into the kernel.
 
 use super::KernelError;
+use super::error::Cause;
 use super::fill::Fill;
 use super::maps::{LoadedMaps, TableMaps};
 use super::pins::Pins;
@@ -25,6 +26,8 @@ pub struct Syncer {
     fill: Arc<Fill>,
     /// Services whose last change found no room.
     waiting: BTreeMap<ObjectName, Waiting>,
+    /// Whether ids or rows became free since those were tried last.
+    has_room: bool,
     /// Addresses the kernel refused although there was room; their wanted state is asked from `tables`.
     stale: Vec<AddressStep>,
     pins: Pins,
@@ -82,6 +85,7 @@ impl Syncer {
             retirement,
             fill,
             waiting: BTreeMap::new(),
+            has_room: false,
             stale: Vec::new(),
             pins,
             unattached: Some(unattached),
@@ -105,13 +109,15 @@ impl Syncer {
                 let path = next.map(name);
                 map.pin(&path).map_err(|source| KernelError::Pin {
                     path,
-                    source: Box::new(source),
+                    cause: Cause::new(&source),
                 })
             })
             .and_then(|()| programs.attach(&next))
             .and_then(|()| self.pins.replace(&next));
-        if attached.is_err() {
-            next.abandon()?;
+        if attached.is_err()
+            && let Err(error) = next.abandon()
+        {
+            tracing::warn!(%error, "some pins of the programs that could not be attached remain");
         }
         attached
     }
@@ -119,7 +125,7 @@ impl Syncer {
     /// Brings changes into force in their order. A Service for which there is no room keeps what it has, is
     /// reported, and tried again by [`Self::maintain`].
     pub fn apply(&mut self, changes: &[ServiceChange], now: Instant) -> ApplyReport {
-        self.tables.settle(now);
+        self.has_room |= self.tables.settle(now);
         let mut report = ApplyReport::default();
         for change in changes {
             self.waiting.remove(&change.name);
@@ -132,13 +138,13 @@ impl Syncer {
     /// Does what time makes possible: reuses ids and rows that have rested, tries again what found no room, and
     /// removes counts whose destination is gone. To be called about once a second; the work is bounded.
     pub fn maintain(&mut self, now: Instant) -> ApplyReport {
-        let has_room = self.tables.settle(now);
+        self.has_room |= self.tables.settle(now);
         let mut report = ApplyReport::default();
         for stale in std::mem::take(&mut self.stale) {
             let step = self.tables.refreshed(stale);
             self.write(&Step::Address(step), &mut report);
         }
-        if has_room {
+        if std::mem::take(&mut self.has_room) {
             for (name, waiting) in std::mem::take(&mut self.waiting) {
                 self.bring_into_force(&name, waiting.plan, now, &mut report);
             }

@@ -1,0 +1,98 @@
+//! Where wanted endpoints get their ids, and the writes of one table.
+
+use crate::kernel::installed::{Difference, Installed, InstalledEndpoint, Wanted};
+use crate::kernel::slots::Slot;
+use crate::kernel::steps::Step;
+use mesh_common::table::TableReference;
+
+/// An endpoint with its id, and where it got that from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Placed {
+    pub(super) endpoint: InstalledEndpoint,
+    pub(super) origin: Origin,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Origin {
+    New { generation: u32 },
+    Kept { was_in_use: bool },
+}
+
+/// Gives each wanted endpoint the id it has already, or a new one.
+pub(super) fn place(
+    wanted: &Wanted,
+    difference: &Difference,
+    old: &[InstalledEndpoint],
+    slots: Vec<Slot>,
+) -> Vec<Placed> {
+    let mut slots = slots.into_iter();
+    let kept = |kept: Option<usize>| kept.and_then(|index| old.get(index));
+    wanted
+        .endpoints
+        .iter()
+        .zip(&difference.kept)
+        .filter_map(|(wanted, index)| {
+            let (id, origin) = match kept(*index) {
+                Some(old) => (
+                    old.id,
+                    Origin::Kept {
+                        was_in_use: old.is_in_use(),
+                    },
+                ),
+                None => {
+                    let Slot { id, generation } = slots.next()?;
+                    (id, Origin::New { generation })
+                }
+            };
+            let endpoint = InstalledEndpoint {
+                id,
+                wanted: *wanted,
+            };
+            Some(Placed { endpoint, origin })
+        })
+        .collect()
+}
+
+/// Records, rows, flags, then the one write that makes them count. The flags come before it, so that an
+/// affinity to an endpoint that goes is ignored from the new table's first moment.
+pub(super) fn write_table(
+    next: &Installed,
+    placed: &[Placed],
+    removed: &[InstalledEndpoint],
+    is_rewritten: bool,
+    steps: &mut Vec<Step>,
+) {
+    for Placed { endpoint, origin } in placed {
+        if let Origin::New { generation } = origin {
+            steps.push(Step::Endpoint {
+                id: endpoint.id,
+                record: endpoint.record(next.service, *generation),
+            });
+        }
+    }
+    if is_rewritten {
+        steps.push(next.rows());
+    }
+    for Placed { endpoint, origin } in placed {
+        if let Origin::Kept { was_in_use } = origin
+            && *was_in_use != endpoint.is_in_use()
+        {
+            steps.push(Step::Usable {
+                id: endpoint.id,
+                usable: !was_in_use,
+            });
+        }
+    }
+    for gone in removed.iter().filter(|gone| gone.is_in_use()) {
+        steps.push(Step::Usable {
+            id: gone.id,
+            usable: false,
+        });
+    }
+    if is_rewritten {
+        steps.push(Step::Publish {
+            service: next.service,
+            reference: TableReference::new(next.range.offset, next.publication),
+        });
+    }
+}
