@@ -10,7 +10,7 @@ mod terminal;
 
 use clap::Parser;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::interrupt::Interrupt;
 use crate::show::{Ending, show};
@@ -18,6 +18,9 @@ use crate::terminal::{Terminal, complain};
 
 /// What the shell sees of a program that ended on Ctrl-C: 128 + SIGINT.
 const INTERRUPTED: u8 = 130;
+
+/// How much later than its children the demo may hear of a Ctrl-C.
+const SIGNAL_DELAY: Duration = Duration::from_millis(100);
 
 #[derive(Parser)]
 #[command(name = "mesh-demo", about = "Shows the mesh at work on a small shop")]
@@ -37,8 +40,15 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let mut terminal = Terminal::new(arguments.json);
     let duration = Duration::from_secs(arguments.seconds);
-    let ending = Interrupt::listen()
-        .and_then(|interrupt| show(duration, arguments.keep, &interrupt, &mut terminal));
+    let ending = Interrupt::listen().and_then(|interrupt| {
+        show(duration, arguments.keep, &interrupt, &mut terminal).or_else(|error| {
+            // A terminal sends Ctrl-C to the shop and the agent too: that they ended is no error then.
+            match interrupt.wait_until(Instant::now() + SIGNAL_DELAY) {
+                true => Err(error),
+                false => Ok(Ending::Interrupted),
+            }
+        })
+    });
     match ending {
         Ok(Ending::Finished(summary)) if summary.is_good() => ExitCode::SUCCESS,
         Ok(Ending::Finished(_)) => ExitCode::FAILURE,

@@ -18,7 +18,7 @@ pub(crate) struct View<'a> {
     pub(crate) edges: &'a [Edge],
 }
 
-/// Renders a view.
+/// Renders a view, in lines of less than 80 characters: a line that wraps could not be redrawn.
 pub(crate) fn table(view: &View<'_>) -> String {
     let mut text = String::new();
     write_table(&mut text, view).expect("writing to a String cannot fail");
@@ -38,11 +38,12 @@ fn write_table(text: &mut String, view: &View<'_>) -> std::fmt::Result {
         view.tally.errors,
     )?;
     if let Some(error) = &view.tally.last_error {
-        writeln!(text, "last error: {error}")?;
+        let beginning: String = error.chars().take(66).collect();
+        writeln!(text, "last error: {beginning}")?;
     }
     writeln!(
         text,
-        "\n{:<22} {:<13} {:>8} {:>7} {:>10}",
+        "\n{:<21} {:<12} {:>7} {:>7} {:>8}",
         "SERVICE", "ENDPOINT", "CALLS/s", "SHARE", "CALLS"
     )?;
     for service in SERVICES {
@@ -54,7 +55,7 @@ fn write_table(text: &mut String, view: &View<'_>) -> std::fmt::Result {
             let share = view.recent.share(service.name, endpoint);
             writeln!(
                 text,
-                "{name:<22} {endpoint:<13} {:>8.0} {:>5.0} % {:>10} {}",
+                "{name:<21} {endpoint:<12} {:>7.0} {:>5.0} % {:>8} {}",
                 per_second(view.recent.calls(service.name, endpoint), seconds),
                 share * 100.0,
                 view.tally.calls(service.name, endpoint),
@@ -64,17 +65,16 @@ fn write_table(text: &mut String, view: &View<'_>) -> std::fmt::Result {
     }
     writeln!(
         text,
-        "\n{:<22} {:>7} {:>6} {:>7} {:>7} {:>17} {:>17}",
-        "CONNECTIONS", "OPENED", "OPEN", "CLOSED", "FAILED", "CONNECT p50/p99", "RTT p50/p99"
+        "\n{:<19} {:>6} {:>4} {:>6} {:>19} {:>19}",
+        "CONNECTIONS", "OPENED", "OPEN", "FAILED", "CONNECT p50/p99", "RTT p50/p99"
     )?;
     for edge in view.edges {
         writeln!(
             text,
-            "{:<22} {:>7} {:>6} {:>7} {:>7} {:>17} {:>17}",
+            "{:<19} {:>6} {:>4} {:>6} {:>19} {:>19}",
             format!("{} > {}", edge.source, edge.destination),
             edge.opened,
             edge.active,
-            edge.closed,
             edge.failed,
             format!(
                 "{} / {}",
@@ -107,11 +107,59 @@ fn time(time_us: f64) -> String {
     format!("{:.1} ms", time_us / 1000.0)
 }
 
-/// A bar of at most twenty marks.
+/// A bar of at most ten marks.
 fn bar(share: f64) -> String {
-    const LENGTH: u32 = 20;
+    const LENGTH: u32 = 10;
     (0..LENGTH)
         .take_while(|mark| f64::from(*mark) + 0.5 <= share * f64::from(LENGTH))
         .map(|_| '#')
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::{JOINER, LEAVER};
+
+    fn tally(orders: u64) -> Tally {
+        let endpoints = [(LEAVER.to_owned(), orders), (JOINER.to_owned(), orders)];
+        Tally {
+            orders,
+            answered: [("inventory".to_owned(), endpoints.into())].into(),
+            last_error: Some("e".repeat(100)),
+            order_p50_us: 999_999,
+            order_p99_us: 999_999,
+            ..Tally::default()
+        }
+    }
+
+    #[test]
+    fn no_line_wraps_in_a_terminal_of_80_columns() {
+        let edges = SERVICES
+            .iter()
+            .map(|service| Edge {
+                source: service.caller,
+                destination: service.name,
+                opened: 999_999,
+                closed: 999_999,
+                failed: 999_999,
+                active: 9999,
+                connect_p50_us: 99_999.0,
+                connect_p99_us: 99_999.0,
+                rtt_p50_us: 99_999.0,
+                rtt_p99_us: 99_999.0,
+            })
+            .collect::<Vec<_>>();
+        let text = table(&View {
+            elapsed: Duration::from_secs(3600),
+            total: Duration::from_secs(3600),
+            tally: &tally(99_999_999),
+            recent: tally(999_999),
+            recent_time: Duration::from_secs(1),
+            edges: &edges,
+        });
+        for line in text.lines() {
+            assert!(line.chars().count() < 80, "{line}");
+        }
+    }
 }

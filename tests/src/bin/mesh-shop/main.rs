@@ -22,9 +22,8 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
-use tonic::transport::server::Router;
+use tonic::transport::server::{Router, TcpIncoming};
 
 #[derive(Parser)]
 #[command(name = "mesh-shop")]
@@ -116,8 +115,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
 async fn serve(listen: SocketAddr, router: Router) -> Result<(), Box<dyn Error>> {
     let listener = TcpListener::bind(listen).await?;
     writeln!(io::stdout(), "listening")?;
-    router
-        .serve_with_incoming(TcpListenerStream::new(listener))
-        .await?;
+    // A small message is not to wait for the acknowledgement of the one before it.
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    router.serve_with_incoming(incoming).await?;
     Ok(())
 }
