@@ -92,8 +92,7 @@ impl Observer {
     }
 
     /// Connections of the mesh that are open now, the oldest first.
-    pub fn connections(&mut self) -> Vec<OpenConnection> {
-        let now = Instant::now();
+    pub fn connections(&mut self, now: Instant) -> Vec<OpenConnection> {
         self.name_hosts(now);
         let now_ns = monotonic_ns();
         let mut sockets = Vec::new();

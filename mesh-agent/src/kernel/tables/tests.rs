@@ -5,7 +5,7 @@ use crate::kernel::Capacities;
 use crate::kernel::quarantine::GRACE;
 use crate::kernel::steps::{AddressStep, Step};
 use crate::model::ObjectName;
-use crate::plan::{EndpointPlan, FamilyPlan, PortPlan, ServicePlan, Standing};
+use crate::plan::{EndpointPlan, FamilyPlan, PortPlan, Rule, Selection, ServicePlan, Standing};
 use mesh_common::address::{Address, SocketAddress};
 use mesh_common::names;
 use mesh_common::table::{EndpointRecord, HEADER_ROWS, Row, TableHeader, TableReference};
@@ -163,6 +163,11 @@ fn plan(index: u8, headless: bool, affinity: u32, weights: &BTreeMap<u8, u32>) -
                 ipv6: false,
                 cluster_ips: ips,
                 endpoints,
+                selection: Selection {
+                    rule: Rule::Everywhere,
+                    reach: None,
+                    is_draining: false,
+                },
             }],
         }],
     }
