@@ -1,6 +1,6 @@
 //! Pure decisions: facts in, verdict out. The hooks gather the facts and act on the verdict.
 //!
-//! [`admit`], [`table`], [`pick`] and [`endpoint`] are the steps of a connect; the end of a connection is
+//! [`admit`], [`table()`], [`pick`] and [`still_usable`] are the steps of a connect; the end of a connection is
 //! judged in [`crate::ending`].
 
 use crate::AGENT_SOCKET_MARK;

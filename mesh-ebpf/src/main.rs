@@ -9,6 +9,8 @@
 //! | `getpeername4`, `getpeername6` | `cgroup/getpeername4`, `cgroup/getpeername6` | 5.8 |
 //! | `connection` | `sockops` | 5.11 |
 //! | `release` | `cgroup/sock_release` | 5.9 |
+//!
+//! The object as a whole has been seen to load, attach and count right on 6.1 and 6.18.
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
 #![cfg_attr(target_arch = "bpf", feature(core_intrinsics, asm_experimental_arch))]
 #![cfg_attr(
