@@ -23,7 +23,7 @@ pub const PROGRAMS: [&str; 6] = [
     RELEASE,
 ];
 
-/// Hash `SocketAddress` → service id (`u32`). Writer: agent.
+/// Hash `SocketAddress` → `FrontendEntry` (`u64`). Writer: agent.
 pub const FRONTENDS: &str = "FRONTENDS";
 /// Array service id → `TableReference` (`u64`), memory-mapped by the agent. Writer: agent.
 pub const SERVICES: &str = "SERVICES";

@@ -46,6 +46,46 @@ impl TableReference {
     }
 }
 
+/// The value of a `FRONTENDS` entry: the service, and a check of the key it was written for.
+///
+/// The kernel reuses the elements of a hash at once, so a program that is held up between finding an element
+/// and reading it may read another address's value. Both halves are read as one word; a reader whose own key does
+/// not give the same check looks again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FrontendEntry(pub u64);
+
+impl FrontendEntry {
+    /// The entry that leads from `frontend` to `service`.
+    #[inline(always)]
+    #[must_use]
+    pub const fn new(frontend: &SocketAddress, service: u32) -> Self {
+        Self(pack(service, Self::check(frontend)))
+    }
+
+    /// The service, unless the entry was written for another address than `frontend`.
+    #[inline(always)]
+    #[must_use]
+    pub const fn service(self, frontend: &SocketAddress) -> Option<u32> {
+        let (service, check) = unpack(self.0);
+        if check == Self::check(frontend) {
+            Some(service)
+        } else {
+            None
+        }
+    }
+
+    /// Mixes the key's words by odd multipliers, so that addresses and ports that differ in a few bits differ here.
+    #[inline(always)]
+    const fn check(frontend: &SocketAddress) -> u32 {
+        let [a, b, c, d] = frontend.address.words;
+        let mut mixed = frontend.port() as u32;
+        mixed = (mixed ^ a).wrapping_mul(0x9e37_79b1);
+        mixed = (mixed ^ (mixed >> 15) ^ b).wrapping_mul(0x85eb_ca6b);
+        mixed = (mixed ^ (mixed >> 13) ^ c).wrapping_mul(0xc2b2_ae35);
+        (mixed ^ (mixed >> 16) ^ d).wrapping_mul(0x27d4_eb2f)
+    }
+}
+
 /// What a table says of its service, at the front of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TableHeader {
@@ -128,7 +168,8 @@ record! {
 
 #[cfg(test)]
 mod tests {
-    use super::{TableHeader, TableReference};
+    use super::{FrontendEntry, TableHeader, TableReference};
+    use crate::address::{Address, SocketAddress};
     use proptest::prelude::proptest;
 
     proptest! {
@@ -137,6 +178,22 @@ mod tests {
             let [service, length, affinity_timeout_s, flags, destination, reserved] = words;
             let header = TableHeader { service, length, affinity_timeout_s, flags, destination, reserved };
             assert_eq!(TableHeader::from_rows(header.to_rows()), header);
+        }
+
+        #[test]
+        fn a_frontend_entry_gives_its_service_to_its_own_key(v6: [u8; 16], port: u16, service: u32) {
+            let key = SocketAddress::new(Address::from_v6(v6), port);
+            assert_eq!(FrontendEntry::new(&key, service).service(&key), Some(service));
+        }
+
+        #[test]
+        fn a_frontend_entry_is_refused_by_its_neighbours(v4: [u8; 4], port: u16, bit in 0_u32..16, service: u32) {
+            let entry = FrontendEntry::new(&SocketAddress::new(Address::from_v4(v4), port), service);
+            let other_port = SocketAddress::new(Address::from_v4(v4), port ^ (1 << bit));
+            assert_eq!(entry.service(&other_port), None);
+            let [a, b, c, d] = v4;
+            let other_address = Address::from_v4([a, b, c ^ (1 << (bit % 8)), d]);
+            assert_eq!(entry.service(&SocketAddress::new(other_address, port)), None);
         }
 
         #[test]

@@ -28,14 +28,16 @@ use mesh_common::counter::Counter;
 use mesh_common::histogram::{self, Histogram};
 use mesh_common::socket::SocketState;
 use mesh_common::source::HostSourceKey;
-use mesh_common::table::{EndpointRecord, HEADER_ROWS, Row, TableHeader, TableReference};
+use mesh_common::table::{
+    EndpointRecord, FrontendEntry, HEADER_ROWS, Row, TableHeader, TableReference,
+};
 
 const MMAPABLE: usize = BPF_F_MMAPABLE as usize;
 /// Elements are allocated as they come, so that an idle node pays for what it uses.
 const NO_PREALLOC: usize = BPF_F_NO_PREALLOC as usize;
 
 #[btf_map]
-static FRONTENDS: HashMap<SocketAddress, u32, 16_384, NO_PREALLOC> = HashMap::new();
+static FRONTENDS: HashMap<SocketAddress, u64, 16_384, NO_PREALLOC> = HashMap::new();
 #[btf_map]
 static SERVICES: Array<u64, 16_384, MMAPABLE> = Array::new();
 #[btf_map]
@@ -69,6 +71,9 @@ static SK_ERR_OFFSET: Global<u32> = Global::new(0);
 static SK_FLAGS_OFFSET: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 static HAS_MPTCP: Global<u8> = Global::new(0);
+
+/// How often a frontend is looked for whose element the kernel has just reused.
+const FRONTEND_LOOKS: u32 = 3;
 
 /// What a new row is made of: 536 bytes are too many for the stack of 512.
 static EMPTY_ROW: ConnectionRow = ConnectionRow {
@@ -123,9 +128,16 @@ pub(crate) fn count(counter: Counter) {
 /// The service that has this address.
 #[inline(always)]
 pub(crate) fn frontend(address: &SocketAddress) -> Option<u32> {
-    let id = FRONTENDS.get_ptr(address)?;
-    // SAFETY: a value of the map, an aligned word.
-    Some(unsafe { id.read_volatile() })
+    for _ in 0..FRONTEND_LOOKS {
+        let entry = FRONTENDS.get_ptr(address)?;
+        // SAFETY: a value of the map, an aligned word.
+        let entry = FrontendEntry(unsafe { entry.read_volatile() });
+        if let Some(service) = entry.service(address) {
+            return Some(service);
+        }
+    }
+    count(Counter::TornTable);
+    None
 }
 
 /// The endpoint that listens there.

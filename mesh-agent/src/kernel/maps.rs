@@ -6,7 +6,7 @@ use super::steps::{AddressStep, Step};
 use aya::maps::{HashMap, Map, MapData, MapError};
 use mesh_common::address::{Address, SocketAddress};
 use mesh_common::names;
-use mesh_common::table::EndpointRecord;
+use mesh_common::table::{EndpointRecord, FrontendEntry};
 use std::borrow::BorrowMut;
 use std::io;
 use std::os::fd::AsFd;
@@ -107,7 +107,7 @@ pub(super) struct TableMaps {
     services: MappedArray,
     rows: MappedArray,
     endpoints: MappedArray,
-    frontends: HashMap<MapData, SocketAddress, u32>,
+    frontends: HashMap<MapData, SocketAddress, u64>,
     endpoint_addresses: HashMap<MapData, SocketAddress, u32>,
     workload_addresses: HashMap<MapData, Address, u32>,
 }
@@ -167,7 +167,8 @@ impl TableMaps {
     pub(super) fn write_address(&mut self, step: AddressStep) -> Result<(), KernelError> {
         match step {
             AddressStep::Frontend(key, value) => {
-                set(&mut self.frontends, names::FRONTENDS, key, value)
+                let entry = value.map(|service| FrontendEntry::new(&key, service).0);
+                set(&mut self.frontends, names::FRONTENDS, key, entry)
             }
             AddressStep::Endpoint(key, value) => set(
                 &mut self.endpoint_addresses,
@@ -205,11 +206,11 @@ fn usable_word(usable: bool) -> u64 {
     u64::from_ne_bytes(word)
 }
 
-fn set<K: aya::Pod>(
-    map: &mut HashMap<MapData, K, u32>,
+fn set<K: aya::Pod, V: aya::Pod>(
+    map: &mut HashMap<MapData, K, V>,
     name: &'static str,
     key: K,
-    value: Option<u32>,
+    value: Option<V>,
 ) -> Result<(), KernelError> {
     let Some(value) = value else {
         return remove(map, name, &key);
