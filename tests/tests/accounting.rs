@@ -12,6 +12,9 @@ use mesh_tests::scene::{CLUSTER_IP, PORT, Scene};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+/// How long the agent may take to notice a pod: it looks around once a second.
+const LEARN_LIMIT: Duration = Duration::from_secs(5);
+
 const TARGET: SocketAddr = SocketAddr::new(CLUSTER_IP, PORT);
 
 const FLOW: [(&str, &str); 4] = [
@@ -300,6 +303,18 @@ fn failures_are_counted_by_errno() -> Result {
     let failures = failures(&scene)?;
     scene.configure(&scene.service(), [])?;
     let agent = scene.node.start_agent(&[])?;
+    // As in every real pod something lives in the caller's: the agent finds namespaces by their processes. A connect
+    // that fails before it has an address can be told by its namespace alone.
+    let _pause = Server::start(&scene.caller)?;
+    eventually("the caller's namespace is known", LEARN_LIMIT, || {
+        let metrics = agent.metrics().map_err(|error| error.to_string())?;
+        let known = metrics.count("mesh_bpf_map_entries", &[("map", "NETNS_SOURCES")]);
+        if known > 0 {
+            Ok(())
+        } else {
+            Err(known.to_string())
+        }
+    })?;
 
     let mut expected = std::collections::BTreeMap::<String, u64>::new();
     for Failure {

@@ -1,6 +1,7 @@
 //! What is not the mesh's affair stays untouched, even at a cluster address.
 
 use mesh_tests::Result;
+use mesh_tests::agent::Agent;
 use mesh_tests::manifest::{Endpoint, Service, Slice, documents};
 use mesh_tests::network::{Families, Network, Pod};
 use mesh_tests::node::Node;
@@ -129,6 +130,11 @@ fn only_plain_tcp_to_the_service_port_is_redirected() -> Result {
         );
     }
 
+    check_counters(&agent)
+}
+
+/// Two connections through the mesh, and every other decision as often as it was due.
+fn check_counters(agent: &Agent) -> Result {
     agent.expect(
         "mesh_connection_opened_total",
         &[("destination_service", "echo")],
