@@ -1,16 +1,16 @@
 //! Builds the kernel programs and leaves the object in `OUT_DIR/mesh-programs`.
 //!
-//! The toolchain is found by looking: a nightly with `rust-src` if rustup has one, else the toolchain that `cargo xtask
-//! setup` links. `AYA_BUILD_SKIP=1` leaves an empty object instead: enough to check and test what does not load it.
+//! The toolchain is the one that `cargo xtask setup` decides for, by the same code.
+//! `AYA_BUILD_SKIP=1` leaves an empty object instead: enough to check and test what does not load it.
+
+#[path = "../xtask/src/bpf_toolchain.rs"]
+mod bpf_toolchain;
 
 use aya_build::{Package, Toolchain};
+use bpf_toolchain::{BpfToolchain, LINKED_NAME};
 use std::env;
 use std::error::Error;
 use std::path::{Path, PathBuf};
-use std::process::Command;
-
-/// The toolchain that `cargo xtask setup` links with rustup.
-const LINKED_TOOLCHAIN: &str = "mesh-bpf";
 
 const REMEDY: &str =
     "run `cargo xtask setup`, or set AYA_BUILD_SKIP=1 to build without kernel programs";
@@ -32,6 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         "mesh-common/Cargo.toml",
         "Cargo.toml",
         "Cargo.lock",
+        "xtask/src/bpf_toolchain.rs",
     ] {
         println!("cargo:rerun-if-changed={}", root.join(input).display());
     }
@@ -57,30 +58,15 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// A toolchain that can build `core` for the kernel's target.
 fn toolchain() -> Result<Toolchain<'static>, Box<dyn Error>> {
-    if has_core_sources("nightly") {
-        return Ok(Toolchain::Nightly);
-    }
-    if has_core_sources(LINKED_TOOLCHAIN) {
-        // The linked toolchain is a stable one: this makes it take `-Z build-std`.
+    let found = BpfToolchain::find().ok_or_else(|| {
+        format!("no toolchain for kernel programs (a rustup nightly with rust-src, or `{LINKED_NAME}`): {REMEDY}")
+    })?;
+    if found.needs_bootstrap() {
+        // It is a stable one: this makes it take `-Z build-std`.
         // SAFETY: nothing has started a thread yet that could read the environment.
         unsafe { env::set_var("RUSTC_BOOTSTRAP", "1") };
-        return Ok(Toolchain::Custom(LINKED_TOOLCHAIN));
     }
-    Err(format!("no toolchain for kernel programs (a rustup nightly with rust-src, or `{LINKED_TOOLCHAIN}`): {REMEDY}").into())
-}
-
-fn has_core_sources(toolchain: &str) -> bool {
-    let sysroot = Command::new("rustup")
-        .args(["run", toolchain, "rustc", "--print", "sysroot"])
-        .env_remove("RUSTC")
-        .output();
-    sysroot.is_ok_and(|output| {
-        let sysroot = String::from_utf8_lossy(&output.stdout);
-        output.status.success()
-            && Path::new(sysroot.trim())
-                .join("lib/rustlib/src/rust/library/core/Cargo.toml")
-                .is_file()
-    })
+    Ok(Toolchain::Custom(found.name()))
 }
 
 /// The program of this name in `PATH`.

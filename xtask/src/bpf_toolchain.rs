@@ -1,7 +1,7 @@
 //! Which Rust toolchain compiles the kernel programs, decided by looking.
 //!
-//! `cargo xtask setup` and the agent's build script must agree, so this file
-//! depends on `std` alone: a build script can include it by path.
+//! `cargo xtask setup` and the agent's build script must agree, so both
+//! include this file, which depends on `std` alone.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

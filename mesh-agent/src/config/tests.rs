@@ -1,3 +1,5 @@
+//! Claims about reading manifests: what is accepted, what is reported, and where.
+
 use super::{FILE_SIZE_MAX, parse_file, refuse_large_file};
 use crate::model::{Body, Kind, ParsedFile, Severity};
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! Claims about the directory source: what it reads, and what a change costs and does.
+
 use super::FileSource;
 use crate::model::{Body, ParsedFile};
 use crate::source::{Batch, Mailbox};
