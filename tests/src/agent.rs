@@ -23,6 +23,9 @@ const READY_LIMIT: Duration = Duration::from_secs(20);
 /// behaviour are no benchmarks.
 const APPLY_LIMIT: Duration = Duration::from_secs(10);
 
+/// How stale an exported figure may be: measurements are taken at most once a second.
+pub const FRESH_LIMIT: Duration = Duration::from_millis(1_500);
+
 /// A running agent. Killed on drop; its pins belong to its [`Node`].
 #[derive(Debug)]
 pub struct Agent {
@@ -94,6 +97,22 @@ impl Agent {
     /// If it does not answer with OpenMetrics.
     pub fn metrics(&self) -> Result<Metrics> {
         Metrics::parse(&self.get("/metrics")?)
+    }
+
+    /// Awaits that the samples of `name` with all of `labels` sum up to `expected`: figures are exact within a second.
+    ///
+    /// # Errors
+    /// If they do not.
+    pub fn expect(&self, name: &str, labels: &[(&str, &str)], expected: u64) -> Result {
+        eventually(
+            &format!("{name}{labels:?} is {expected}"),
+            FRESH_LIMIT,
+            || match self.metrics().map(|metrics| metrics.count(name, labels)) {
+                Ok(seen) if seen == expected => Ok(()),
+                Ok(seen) => Err(seen.to_string()),
+                Err(error) => Err(error.to_string()),
+            },
+        )
     }
 
     /// The JSON at `/api/<name>`.

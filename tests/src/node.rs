@@ -27,8 +27,9 @@ impl Node {
     /// Makes a node without an agent. Make pods after it, so that they end before it.
     ///
     /// # Errors
-    /// If cgroup2 or bpffs is not mounted.
+    /// If the agent has not been built, or cgroup2 or bpffs is not mounted.
     pub fn new(name: &str) -> Result<Self> {
+        binary::agent()?;
         Ok(Self {
             name: name.to_owned(),
             bpffs: mounts::bpffs()?.join(unique_name("test")),

@@ -213,7 +213,7 @@ fn half_a_million_connects_under_churn_reach_current_endpoints_of_their_service(
         .sum::<Result<u64>>()?;
     assert_eq!(connections, COUNTS.iter().sum::<u64>());
 
-    check_counters(&agent.metrics()?, connections);
+    check_counters(&agent, connections)?;
     await_empty(&node, &agent, &empty)
 }
 
@@ -286,16 +286,10 @@ fn check(record: &Path, terms: &BTreeMap<String, Vec<Term>>) -> Result<u64> {
 }
 
 /// Every connection is counted, and nothing that must not happen has.
-fn check_counters(metrics: &Metrics, connections: u64) {
+fn check_counters(agent: &Agent, connections: u64) -> Result {
     let caller = [("source_workload", "caller")];
-    assert_eq!(
-        metrics.count("mesh_connection_opened_total", &caller),
-        connections
-    );
-    assert_eq!(
-        metrics.count("mesh_connection_closed_total", &caller),
-        connections
-    );
+    agent.expect("mesh_connection_opened_total", &caller, connections)?;
+    agent.expect("mesh_connection_closed_total", &caller, connections)?;
     for reason in [
         "torn_table",
         "unpublished",
@@ -303,9 +297,9 @@ fn check_counters(metrics: &Metrics, connections: u64) {
         "connections_full",
         "connection_row_missing",
     ] {
-        let count = metrics.count("mesh_kernel_decisions_total", &[("reason", reason)]);
-        assert_eq!(count, 0, "{reason}");
+        agent.expect("mesh_kernel_decisions_total", &[("reason", reason)], 0)?;
     }
+    Ok(())
 }
 
 /// Entries of [`MAPS`].

@@ -71,12 +71,9 @@ fn grpcio_and_tonic_reach_each_other_through_cluster_ips() -> Result {
         ("destination_service", "echo"),
         ("source_workload", "caller"),
     ];
-    let opened = agent
-        .metrics()?
-        .count("mesh_connection_opened_total", &labels);
     // Two clients, two families; Python's own socket, which asks for its peer's name, comes on top.
-    assert_eq!(opened, u64::from(4 * CHANNELS + 2), "{}", agent.log());
-    Ok(())
+    let expected = u64::from(4 * CHANNELS + 2);
+    agent.expect("mesh_connection_opened_total", &labels, expected)
 }
 
 #[test]
@@ -146,7 +143,6 @@ fn a_headless_service_dialled_by_pod_address_shows_in_the_metrics() -> Result {
         Some(endpoint),
         "not rewritten: the peer is who was asked for"
     );
-    let metrics = agent.metrics()?;
     let labels = [
         ("source_workload", "caller"),
         ("source_namespace", "shop"),
@@ -155,14 +151,7 @@ fn a_headless_service_dialled_by_pod_address_shows_in_the_metrics() -> Result {
         ("destination_workload", "ledger"),
         ("path", "direct"),
     ];
-    assert_eq!(
-        metrics.count("mesh_connection_opened_total", &labels),
-        u64::from(CHANNELS)
-    );
+    agent.expect("mesh_connection_opened_total", &labels, u64::from(CHANNELS))?;
     let direct = [("reason", "direct_endpoint")];
-    assert_eq!(
-        metrics.count("mesh_kernel_decisions_total", &direct),
-        u64::from(CHANNELS)
-    );
-    Ok(())
+    agent.expect("mesh_kernel_decisions_total", &direct, u64::from(CHANNELS))
 }

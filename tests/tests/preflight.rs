@@ -193,7 +193,7 @@ fn every_probe_that_fails_is_reported_and_stops_run() -> Result {
         let injection = format!("{probe}=failed:pretended for a test");
         let mut command = |verb: &str| {
             let mut command = agent(verb, &node, node.cgroup().path(), node.bpffs())?;
-            command.env("MESH_CHECK_INJECT", &injection);
+            command.env("MESH_INJECT_PROBE", &injection);
             Ok(command)
         };
         expect_refusal(probe, &mut command, &["pretended for a test"])?;

@@ -1,6 +1,7 @@
 //! What is not the mesh's affair stays untouched, even at a cluster address.
 
 use mesh_tests::Result;
+use mesh_tests::agent::Agent;
 use mesh_tests::manifest::{Endpoint, Service, Slice, documents};
 use mesh_tests::network::{Families, Network, Pod};
 use mesh_tests::node::Node;
@@ -129,9 +130,16 @@ fn only_plain_tcp_to_the_service_port_is_redirected() -> Result {
         );
     }
 
-    let metrics = agent.metrics()?;
-    let of_echo = [("destination_service", "echo")];
-    assert_eq!(metrics.count("mesh_connection_opened_total", &of_echo), 2);
+    check_counters(&agent)
+}
+
+/// Two connections through the mesh, and every other decision as often as it was due.
+fn check_counters(agent: &Agent) -> Result {
+    agent.expect(
+        "mesh_connection_opened_total",
+        &[("destination_service", "echo")],
+        2,
+    )?;
     // Two of `not_tcp`: UDP and MPTCP.
     for (reason, expected) in [
         ("bound_device", 1),
@@ -139,8 +147,11 @@ fn only_plain_tcp_to_the_service_port_is_redirected() -> Result {
         ("not_service", 1),
         ("not_tcp", 2),
     ] {
-        let count = metrics.count("mesh_kernel_decisions_total", &[("reason", reason)]);
-        assert_eq!(count, expected, "{reason}");
+        agent.expect(
+            "mesh_kernel_decisions_total",
+            &[("reason", reason)],
+            expected,
+        )?;
     }
     Ok(())
 }
