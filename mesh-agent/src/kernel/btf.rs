@@ -29,13 +29,15 @@ mod kind {
     pub(super) const ENUM64: u32 = 19;
 }
 
-/// Byte offsets in `struct sock`; zero: not found.
+/// What the programs need to know of the kernel's sockets; a zero offset in `struct sock` means: not found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct SockOffsets {
-    /// Of `sk_err`.
+pub(super) struct SockTypes {
+    /// Offset of `sk_err`.
     pub(super) err: u32,
-    /// Of `sk_flags` (`__sk_common.skc_flags`).
+    /// Offset of `sk_flags` (`__sk_common.skc_flags`).
     pub(super) flags: u32,
+    /// Whether there is a `struct mptcp_sock`, that is, whether the kernel was built with MPTCP.
+    pub(super) has_mptcp: bool,
 }
 
 #[repr(C)]
@@ -96,6 +98,7 @@ struct NameOffsets {
     sock_common: u32,
     err: u32,
     flags: u32,
+    mptcp_sock: u32,
 }
 
 /// What the scan has met so far.
@@ -109,6 +112,7 @@ struct Met {
     flags_union: u32,
     /// Members of `struct sock_common` without a name: type id and byte offset.
     anonymous: Vec<(u32, u32)>,
+    has_mptcp: bool,
 }
 
 /// Looks the offsets up in the running kernel.
@@ -116,11 +120,11 @@ struct Met {
 /// # Errors
 ///
 /// The kernel shows no type information, or it is malformed.
-pub(super) fn sock_offsets() -> io::Result<SockOffsets> {
+pub(super) fn sock_types() -> io::Result<SockTypes> {
     scan(&mut BufReader::with_capacity(BUFFER, File::open(VMLINUX)?))
 }
 
-fn scan(source: &mut (impl BufRead + Seek)) -> io::Result<SockOffsets> {
+fn scan(source: &mut (impl BufRead + Seek)) -> io::Result<SockTypes> {
     let header: Header = read(source)?;
     if header.magic != MAGIC {
         return Err(io::Error::new(ErrorKind::InvalidData, "no BTF magic"));
@@ -136,9 +140,10 @@ fn scan(source: &mut (impl BufRead + Seek)) -> io::Result<SockOffsets> {
         .iter()
         .find(|(member_type, _)| *member_type == met.flags_union)
         .map_or(0, |(_, offset)| *offset);
-    Ok(SockOffsets {
+    Ok(SockTypes {
         err: met.err,
         flags,
+        has_mptcp: met.has_mptcp,
     })
 }
 
@@ -157,6 +162,7 @@ fn find_names(strings: &mut impl BufRead) -> io::Result<NameOffsets> {
             b"sock_common\0" => names.sock_common = offset,
             b"sk_err\0" => names.err = offset,
             b"skc_flags\0" => names.flags = offset,
+            b"mptcp_sock\0" => names.mptcp_sock = offset,
             _ => {}
         }
         offset = offset.saturating_add(u32::try_from(length).unwrap_or(u32::MAX));
@@ -189,6 +195,7 @@ fn find_types(types: &mut io::Take<impl BufRead>, names: NameOffsets) -> io::Res
                 }
             })?;
         } else {
+            met.has_mptcp |= is(kind::STRUCT, names.mptcp_sock) && names.mptcp_sock != 0;
             skip(types, u64::from(candidate.tail()))?;
         }
     }
@@ -233,14 +240,14 @@ fn skip(source: &mut impl BufRead, mut count: u64) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::{SockOffsets, VMLINUX, scan, sock_offsets};
+    use super::{SockTypes, VMLINUX, scan, sock_types};
     use proptest::prelude::*;
     use std::io::Cursor;
 
     const STRUCT: u32 = 4 << 24;
     const UNION: u32 = 5 << 24;
     const STRINGS: &str =
-        "\0int\0other\0sock\0sk_err\0skc_flags\0sock_common\0__sk_common\0skc_node\0";
+        "\0int\0other\0sock\0sk_err\0skc_flags\0sock_common\0__sk_common\0skc_node\0mptcp_sock\0";
 
     fn name(wanted: &str) -> u32 {
         let position = STRINGS.find(&format!("\0{wanted}\0")).unwrap();
@@ -251,11 +258,12 @@ mod tests {
     fn blob() -> Vec<u8> {
         let types = [
             [name("int"), 1 << 24, 4, 0x20].as_slice(),
+            &[name("mptcp_sock"), STRUCT | 1, 4, name("sk_err"), 1, 0],
             &[name("other"), STRUCT | 1, 4, name("sk_err"), 1, 64],
             &[0, UNION | 1, 4, name("skc_node"), 1, 0],
             &[0, UNION | 1, 8, name("skc_flags"), 1, 0],
             &[name("sock_common"), STRUCT | 3, 16],
-            &[name("skc_node"), 1, 0, 0, 3, 8 * 24, 0, 4, 8 * 40],
+            &[name("skc_node"), 1, 0, 0, 4, 8 * 24, 0, 5, 8 * 40],
             &[name("sock"), STRUCT | (1 << 31) | 2, 16],
             &[
                 name("__sk_common"),
@@ -285,9 +293,10 @@ mod tests {
 
         assert_eq!(
             offsets,
-            SockOffsets {
+            SockTypes {
                 err: 160,
-                flags: 40
+                flags: 40,
+                has_mptcp: true,
             }
         );
     }
@@ -303,7 +312,19 @@ mod tests {
 
         let offsets = scan(&mut Cursor::new(blob)).unwrap();
 
-        assert_eq!(offsets, SockOffsets { err: 160, flags: 0 });
+        assert_eq!((offsets.err, offsets.flags), (160, 0));
+    }
+
+    #[test]
+    fn a_kernel_without_the_structure_has_no_mptcp() {
+        let mut blob = blob();
+        let name = blob
+            .windows(10)
+            .position(|window| window == b"mptcp_sock")
+            .unwrap();
+        blob[name] = b'x';
+
+        assert!(!scan(&mut Cursor::new(blob)).unwrap().has_mptcp);
     }
 
     #[test]
@@ -311,7 +332,7 @@ mod tests {
         if !std::path::Path::new(VMLINUX).exists() {
             return;
         }
-        let offsets = sock_offsets().unwrap();
+        let offsets = sock_types().unwrap();
 
         assert!(offsets.err > 0 && offsets.flags > 0, "{offsets:?}");
     }

@@ -57,10 +57,11 @@ fn load(settings: &Settings) -> Result<Ebpf, KernelError> {
         return Err(KernelError::NoPrograms);
     }
     let cookie = namespaces::host_cookie()?;
-    let offsets = btf::sock_offsets().unwrap_or_else(|error| {
+    let types = btf::sock_types().unwrap_or_else(|error| {
         tracing::warn!(%error, path = btf::VMLINUX, "no kernel type information: failed connections are counted as UNKNOWN");
-        btf::SockOffsets::default()
+        btf::SockTypes::default()
     });
+    let has_mptcp = u8::from(types.has_mptcp);
     let capacities = settings.capacities;
     let log_level = settings.log_level.map_or(0, |level| level as u8);
     let mut loader = EbpfLoader::new();
@@ -68,8 +69,9 @@ fn load(settings: &Settings) -> Result<Ebpf, KernelError> {
         // No program needs relocation by type, and the kernel's types would stay in memory.
         .btf(None)
         .override_global(names::HOST_NETNS_COOKIE, &cookie, true)
-        .override_global(names::SK_ERR_OFFSET, &offsets.err, true)
-        .override_global(names::SK_FLAGS_OFFSET, &offsets.flags, true)
+        .override_global(names::SK_ERR_OFFSET, &types.err, true)
+        .override_global(names::SK_FLAGS_OFFSET, &types.flags, true)
+        .override_global(names::HAS_MPTCP, &has_mptcp, true)
         .override_global(aya_log::LEVEL, &log_level, false);
     for (map, entries) in capacities.by_map() {
         loader.map_max_entries(map, entries);

@@ -160,7 +160,7 @@ fn jit(_: &Settings) -> Outcome {
 
 fn kernel_types(_: &Settings) -> Outcome {
     let path = btf::VMLINUX;
-    match btf::sock_offsets() {
+    match btf::sock_types() {
         Ok(offsets) if offsets.err > 0 && offsets.flags > 0 => Outcome::ok(format!(
             "{path}: sk_err at {}, sk_flags at {}",
             offsets.err, offsets.flags
