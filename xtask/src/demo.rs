@@ -1,14 +1,9 @@
 //! `cargo xtask demo`: builds everything and hands over to the demo program.
 
-use std::os::unix::process::CommandExt;
-
 use clap::Args;
 
-use crate::build::build_agent;
 use crate::error::Error;
-use crate::process::{cargo, command, run};
-use crate::setup::{Scope, setup};
-use crate::workspace;
+use crate::program::Program;
 
 /// What the demo program is told.
 #[derive(Args)]
@@ -24,37 +19,22 @@ pub(crate) struct DemoOptions {
     keep: bool,
 }
 
-/// Builds the agent and the demo, then becomes the demo program, so that
-/// Ctrl-C reaches nobody else.
+/// Builds the agent and the demo, then becomes the demo program.
 ///
 /// # Errors
 /// When set-up or a build fails, or the caller is not root.
 pub(crate) fn demo(options: &DemoOptions) -> Result<(), Error> {
-    if !rustix::process::geteuid().is_root() {
-        return Err(Error::NeedsRoot { what: "the demo" });
-    }
-    setup(Scope::Run)?;
-    build_agent()?;
-    run(&mut cargo(&[
-        "build",
-        "--release",
-        "--package",
-        "mesh-tests",
-        "--bin",
-        "mesh-demo",
-        "--bin",
-        "mesh-shop",
-    ]))?;
-
-    let program = workspace::demo();
-    let mut demo = command(&program);
-    demo.env("MESH_AGENT_BIN", workspace::agent())
-        .args(["--seconds", &options.seconds.to_string()]);
+    const DEMO: Program = Program {
+        what: "the demo",
+        binary: "mesh-demo",
+        companions: &["mesh-shop"],
+    };
+    let mut arguments = vec!["--seconds".to_owned(), options.seconds.to_string()];
     if options.json {
-        demo.arg("--json");
+        arguments.push("--json".to_owned());
     }
     if options.keep {
-        demo.arg("--keep");
+        arguments.push("--keep".to_owned());
     }
-    Err(Error::start(&program.display().to_string(), demo.exec()))
+    DEMO.build_and_become(&arguments)
 }

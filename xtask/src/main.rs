@@ -1,10 +1,12 @@
 //! Set-up, build, test, demo and benchmarks.
 
+mod bench;
 mod bpf_toolchain;
 mod build;
 mod demo;
 mod error;
 mod process;
+mod program;
 mod setup;
 mod terminal;
 mod test;
@@ -14,6 +16,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::bench::{BenchOptions, bench};
 use crate::build::build_agent;
 use crate::demo::{DemoOptions, demo};
 use crate::error::Error;
@@ -41,6 +44,8 @@ enum Task {
     },
     /// Shows the mesh at work: a shop of gRPC services, live figures, a change under load
     Demo(DemoOptions),
+    /// Measures the mesh: what it adds to connect(), and how soon a change is in force
+    Bench(BenchOptions),
 }
 
 fn main() -> ExitCode {
@@ -62,5 +67,6 @@ fn perform(task: Task) -> Result<(), Error> {
         }
         Task::Test { only } => test(&only),
         Task::Demo(options) => demo(&options),
+        Task::Bench(options) => bench(&options),
     }
 }

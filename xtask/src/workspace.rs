@@ -20,13 +20,13 @@ pub(crate) fn target() -> PathBuf {
 /// The agent's release build.
 #[must_use]
 pub(crate) fn agent() -> PathBuf {
-    target().join("release/mesh-agent")
+    release("mesh-agent")
 }
 
-/// The demo's release build.
+/// The release build of a program.
 #[must_use]
-pub(crate) fn demo() -> PathBuf {
-    target().join("release/mesh-demo")
+pub(crate) fn release(binary: &str) -> PathBuf {
+    target().join("release").join(binary)
 }
 
 /// The Python environment with the gRPC peers of the behaviour tests.

@@ -1,0 +1,32 @@
+//! `cargo xtask bench`: builds everything and hands over to the benchmark program.
+
+use clap::Args;
+
+use crate::error::Error;
+use crate::program::Program;
+
+/// What the benchmark program is told.
+#[derive(Args)]
+pub(crate) struct BenchOptions {
+    /// `connect` or `churn`, and its options (`--help` lists them)
+    #[arg(
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "BENCHMARK"
+    )]
+    arguments: Vec<String>,
+}
+
+/// Builds the agent and the benchmarks, then becomes the benchmark program.
+///
+/// # Errors
+/// When set-up or a build fails, or the caller is not root.
+pub(crate) fn bench(options: &BenchOptions) -> Result<(), Error> {
+    const BENCH: Program = Program {
+        what: "a benchmark",
+        binary: "mesh-bench",
+        companions: &[],
+    };
+    BENCH.build_and_become(&options.arguments)
+}
