@@ -12,6 +12,7 @@ mod inquiry;
 mod view;
 
 pub use inquiry::{Inquiries, NoAnswer, Overview};
+pub use view::Plans;
 
 use crate::api::{Problem, Problems, Program, Severity};
 use crate::lifecycle::Worker;
@@ -159,8 +160,7 @@ impl Reconciler {
         // Whoever asked may have given up; that is no loss.
         match question {
             Question::Overview(answer) => answer.send(self.overview()).is_ok(),
-            Question::Services(answer) => answer.send(view::services(&self.catalog)).is_ok(),
-            Question::Endpoints(answer) => answer.send(view::endpoints(&self.catalog)).is_ok(),
+            Question::Plans(answer) => answer.send(Plans::of(&self.catalog)).is_ok(),
             Question::Problems(answer) => answer.send(self.problems(Problems::LISTED_MAX)).is_ok(),
         };
     }
