@@ -39,6 +39,7 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 /// # Errors
 /// If it cannot start, or one of its threads ends early. The mesh stays in force as far as it was.
 pub fn run(settings: &Settings) -> Result<(), AppError> {
+    kernel::bound_heap();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -239,6 +240,8 @@ fn reconciler(settings: &Settings, progress: Progress) -> Reconciler {
 fn load(reconciler: &mut Reconciler, outlet: &Outlet, syncer: &mut Syncer) {
     if let Some(batch) = outlet.first_batch() {
         reconciler.load(batch, &mut |changes, now| synchronize(syncer, changes, now));
+        // Parsing and compiling everything at once leaves as much behind again.
+        kernel::trim_heap();
     }
 }
 

@@ -47,6 +47,7 @@ pub use mounts::{find_bpffs_mount, find_cgroup2_mount};
 pub use observer::Observer;
 pub use open::open;
 pub use syncer::{ApplyProblem, ApplyReport, Syncer};
+pub use sys::{bound_heap, trim_heap};
 pub use unload::{UnloadReport, unload};
 
 use mesh_common::names;

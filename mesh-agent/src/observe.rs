@@ -62,8 +62,10 @@ pub struct MapFill {
     pub name: &'static str,
     /// Entries in use; `None` where the kernel cannot count them (socket storage).
     pub entries: Option<u64>,
-    /// Its capacity; `None` for socket storage, which has none.
+    /// Its capacity; `None` where none can be reached: socket storage, and arrays whose entries are all in use by design.
     pub capacity: Option<u64>,
+    /// Services that wait for room in it now.
+    pub waiting: u64,
     /// How often it had no room for one more.
     pub full_total: u64,
     /// Kernel memory in bytes (`memlock` of its fdinfo).

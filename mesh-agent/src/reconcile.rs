@@ -12,8 +12,9 @@ mod inquiry;
 mod view;
 
 pub use inquiry::{Inquiries, NoAnswer, Overview};
+pub use view::Plans;
 
-use crate::api::{Problem, Problems, Program, Severity};
+use crate::api::{Problem, Problems, Program};
 use crate::lifecycle::Worker;
 use crate::model;
 use crate::observe::Progress;
@@ -70,6 +71,17 @@ pub struct Reconciler {
     failures: Vec<String>,
     programs: Box<Programs>,
     progress: Progress,
+    /// What is wrong, of the generation it was last asked for.
+    complaints: Option<Complaints>,
+}
+
+/// How much is wrong with the configuration, and the first of it.
+#[derive(Clone, Debug)]
+struct Complaints {
+    errors: usize,
+    warnings: usize,
+    /// Errors first.
+    first: Vec<Problem>,
 }
 
 impl Reconciler {
@@ -89,6 +101,7 @@ impl Reconciler {
             failures: vec![],
             programs,
             progress,
+            complaints: None,
         }
     }
 
@@ -111,6 +124,7 @@ impl Reconciler {
         log_problems(&batch);
         let started = Instant::now();
         self.source_problems = batch.problems;
+        self.complaints = None;
         let files = batch.files.len();
         let update = self.catalog.set_files(batch.files.into_iter().collect());
         let rejected = self.catalog.rejected();
@@ -155,26 +169,21 @@ impl Reconciler {
         }
     }
 
-    fn answer(&self, question: Question) {
+    fn answer(&mut self, question: Question) {
         // Whoever asked may have given up; that is no loss.
         match question {
             Question::Overview(answer) => answer.send(self.overview()).is_ok(),
-            Question::Services(answer) => answer.send(view::services(&self.catalog)).is_ok(),
-            Question::Endpoints(answer) => answer.send(view::endpoints(&self.catalog)).is_ok(),
+            Question::Plans(answer) => answer.send(Plans::of(&self.catalog)).is_ok(),
             Question::Problems(answer) => answer.send(self.problems(Problems::LISTED_MAX)).is_ok(),
         };
     }
 
-    fn overview(&self) -> Overview {
-        let mut problems = self.problems(usize::MAX).problems;
-        let errors = problems
-            .iter()
-            .filter(|problem| problem.severity == Severity::Error)
-            .count();
-        let warnings = problems.len() - errors;
-        // Stable: within a severity the order of the files stays.
-        problems.sort_by_key(|problem| problem.severity);
-        problems.truncate(Problems::FIRST_FEW);
+    fn overview(&mut self) -> Overview {
+        let Complaints {
+            errors,
+            warnings,
+            first: problems,
+        } = self.complaints();
         let figures = self.progress.figures();
         Overview {
             configuration: crate::api::Configuration {
@@ -191,6 +200,26 @@ impl Reconciler {
             },
             programs: (self.programs)(),
         }
+    }
+
+    /// Finding out takes time in proportion to the configuration: once for each that somebody asks about.
+    fn complaints(&mut self) -> Complaints {
+        if let Some(known) = &self.complaints {
+            return known.clone();
+        }
+        let in_catalog = self.catalog.problems();
+        let mut all: Vec<_> = self.source_problems.iter().chain(&in_catalog).collect();
+        // Stable: within a severity the order of the files stays.
+        all.sort_by_key(|problem| problem.severity);
+        let is_error = |problem: &&&model::Problem| problem.severity == model::Severity::Error;
+        let errors = all.iter().filter(is_error).count();
+        let first = all.iter().copied().take(Problems::FIRST_FEW);
+        let complaints = Complaints {
+            errors,
+            warnings: all.len() - errors,
+            first: first.map(Problem::from).collect(),
+        };
+        self.complaints.insert(complaints).clone()
     }
 
     fn problems(&self, listed_max: usize) -> Problems {

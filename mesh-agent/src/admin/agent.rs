@@ -99,6 +99,7 @@ impl From<&MapFill> for Map {
             name: fill.name.to_owned(),
             entries: fill.entries,
             capacity: fill.capacity,
+            waiting: fill.waiting,
             full_total: fill.full_total,
             memory_bytes: fill.memory_bytes,
         }

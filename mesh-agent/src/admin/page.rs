@@ -3,7 +3,8 @@
 use super::agent::{Readers, Unavailable};
 use super::router::PATHS;
 use crate::api::quantity::{bytes, count, duration};
-use crate::api::{Connections, Endpoints, Family, Service, Services, Status};
+use crate::api::{Connections, Family, Service, Status};
+use crate::reconcile::Plans;
 use std::fmt::{self, Display, Write as _};
 
 /// The page reloads itself this often.
@@ -25,11 +26,10 @@ th, td { text-align: left; padding: .2rem .8rem .2rem 0; border-bottom: 1px soli
 /// Writes the page.
 pub(super) async fn render(readers: &Readers) -> Result<String, Unavailable> {
     let status = readers.status().await?;
-    let services = readers.inquiries.services().await?;
-    let endpoints = readers.inquiries.endpoints().await?;
+    let plans = readers.inquiries.plans().await?;
     let connections = readers.sampler.connections().await?;
     let mut page = String::new();
-    write_page(&mut page, &status, &services, &endpoints, &connections)
+    write_page(&mut page, &status, &plans, &connections)
         .map_err(|error| Unavailable::Format(error.to_string()))?;
     Ok(page)
 }
@@ -37,8 +37,7 @@ pub(super) async fn render(readers: &Readers) -> Result<String, Unavailable> {
 fn write_page(
     page: &mut String,
     status: &Status,
-    services: &Services,
-    endpoints: &Endpoints,
+    plans: &Plans,
     connections: &Connections,
 ) -> fmt::Result {
     writeln!(
@@ -50,8 +49,8 @@ fn write_page(
         node = Escaped(&status.node)
     )?;
     write_state(page, status)?;
-    write_services(page, services)?;
-    write_endpoints(page, endpoints)?;
+    write_services(page, plans)?;
+    write_endpoints(page, plans)?;
     write_connections(page, connections)?;
     write_links(page)?;
     page.write_str("</body>\n</html>\n")
@@ -106,17 +105,17 @@ fn write_state(page: &mut String, status: &Status) -> fmt::Result {
     page.write_str("</ul>\n")
 }
 
-fn write_services(page: &mut String, services: &Services) -> fmt::Result {
+fn write_services(page: &mut String, plans: &Plans) -> fmt::Result {
     begin_table(
         page,
-        &format!("Services ({})", services.services.len()),
+        &format!("Services ({})", plans.service_count()),
         &["service", "port", "protocol", "path", "address"],
         &["endpoints in use"],
     )?;
-    for service in services.services.iter().take(ROWS_MAX) {
-        write_service(page, service)?;
+    for service in plans.services().take(ROWS_MAX) {
+        write_service(page, &service)?;
     }
-    end_table(page, services.services.len(), "/api/services")
+    end_table(page, plans.service_count(), "/api/services")
 }
 
 fn write_service(page: &mut String, service: &Service) -> fmt::Result {
@@ -143,14 +142,14 @@ fn write_service(page: &mut String, service: &Service) -> fmt::Result {
     Ok(())
 }
 
-fn write_endpoints(page: &mut String, endpoints: &Endpoints) -> fmt::Result {
+fn write_endpoints(page: &mut String, plans: &Plans) -> fmt::Result {
     begin_table(
         page,
-        &format!("Endpoints ({})", endpoints.endpoints.len()),
+        &format!("Endpoints ({})", plans.endpoint_count()),
         &["service", "address", "workload", "zone", "state"],
         &["weight"],
     )?;
-    for endpoint in endpoints.endpoints.iter().take(ROWS_MAX) {
+    for endpoint in plans.endpoints().take(ROWS_MAX) {
         let class = if endpoint.weight == 0 { "dim" } else { "" };
         writeln!(
             page,
@@ -165,7 +164,7 @@ fn write_endpoints(page: &mut String, endpoints: &Endpoints) -> fmt::Result {
             endpoint.weight,
         )?;
     }
-    end_table(page, endpoints.endpoints.len(), "/api/endpoints")
+    end_table(page, plans.endpoint_count(), "/api/endpoints")
 }
 
 fn write_connections(page: &mut String, connections: &Connections) -> fmt::Result {

@@ -3,11 +3,12 @@
 use super::agent::{Readers, Unavailable};
 use super::page;
 use crate::export::prometheus;
+use crate::reconcile::Plans;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -73,12 +74,38 @@ async fn route(readers: &Readers, path: &str) -> Result<Answer, Unavailable> {
         "/livez" => Ok(text(StatusCode::OK, "alive\n".to_owned())),
         "/readyz" => Ok(ready(&readers.readiness.missing())),
         "/api/status" => json(&readers.status().await?),
-        "/api/services" => json(&readers.inquiries.services().await?),
-        "/api/endpoints" => json(&readers.inquiries.endpoints().await?),
+        "/api/services" => json(&ServiceRows {
+            services: &readers.inquiries.plans().await?,
+        }),
+        "/api/endpoints" => json(&EndpointRows {
+            endpoints: &readers.inquiries.plans().await?,
+        }),
         "/api/connections" => json(&*readers.sampler.connections().await?),
         "/api/problems" => json(&readers.inquiries.problems().await?),
         unknown => Ok(not_found(unknown)),
     }
+}
+
+/// [`crate::api::Services`], written row by row.
+#[derive(Serialize)]
+struct ServiceRows<'a> {
+    #[serde(serialize_with = "write_services")]
+    services: &'a Plans,
+}
+
+/// [`crate::api::Endpoints`], written row by row.
+#[derive(Serialize)]
+struct EndpointRows<'a> {
+    #[serde(serialize_with = "write_endpoints")]
+    endpoints: &'a Plans,
+}
+
+fn write_services<S: Serializer>(plans: &&Plans, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(plans.services())
+}
+
+fn write_endpoints<S: Serializer>(plans: &&Plans, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(plans.endpoints())
 }
 
 fn ready(missing: &[&str]) -> Answer {

@@ -131,8 +131,9 @@ fn measurements() -> Measurements {
             counters: vec![("rewritten", 3)],
             maps: vec![MapFill {
                 name: "FRONTENDS",
-                entries: Some(1),
+                entries: Some(2),
                 capacity: Some(2),
+                waiting: 0,
                 full_total: 4,
                 memory_bytes: 4_096,
             }],

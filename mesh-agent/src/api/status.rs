@@ -31,7 +31,7 @@ pub struct Status {
 }
 
 impl Status {
-    /// The maps that had no room for something.
+    /// The maps that have no room now.
     #[must_use]
     pub fn full_maps(&self) -> Vec<&Map> {
         self.maps.iter().filter(|map| map.is_full()).collect()
@@ -68,8 +68,10 @@ pub struct Map {
     pub name: String,
     /// Entries in use, where the kernel can count them.
     pub entries: Option<u64>,
-    /// How many it can hold; none for socket storage.
+    /// How many it can hold; none where that cannot be reached: socket storage and fixed arrays.
     pub capacity: Option<u64>,
+    /// Services that wait for room in it now.
+    pub waiting: u64,
     /// How often it had no room for one more.
     pub full_total: u64,
     /// Kernel memory in bytes.
@@ -77,10 +79,17 @@ pub struct Map {
 }
 
 impl Map {
-    /// Whether it had no room for something since the agent was started.
+    /// Whether it has no room now: for one more entry, or for all of a Service that waits.
     #[must_use]
-    pub const fn is_full(&self) -> bool {
-        self.full_total > 0
+    pub fn is_full(&self) -> bool {
+        let is_at_capacity = matches!((self.entries, self.capacity), (Some(entries), Some(capacity)) if entries >= capacity);
+        is_at_capacity || self.waiting > 0
+    }
+
+    /// Whether it is an array whose entries are all in use by design.
+    #[must_use]
+    pub const fn is_fixed(&self) -> bool {
+        self.entries.is_some() && self.capacity.is_none()
     }
 }
 

@@ -145,6 +145,7 @@ fn fill(map: &Map) -> String {
         (Some(entries), Some(capacity)) if capacity > 0 => {
             format!("{} %", entries.saturating_mul(100) / capacity)
         }
+        _ if map.is_fixed() => "fixed".to_owned(),
         _ => "-".to_owned(),
     }
 }
@@ -209,6 +210,7 @@ mod tests {
                     name: "FRONTENDS".to_owned(),
                     entries: Some(24),
                     capacity: Some(4_096),
+                    waiting: 0,
                     full_total: 0,
                     memory_bytes: 393_216,
                 },
@@ -216,6 +218,7 @@ mod tests {
                     name: "SOCKETS".to_owned(),
                     entries: None,
                     capacity: None,
+                    waiting: 0,
                     full_total: 0,
                     memory_bytes: 4_096,
                 },
@@ -259,16 +262,35 @@ SOCKETS          -         -     -    4.0 KiB         0
     }
 
     #[test]
-    fn a_full_map_is_named_with_what_to_do() {
+    fn a_map_that_has_no_room_is_named_with_what_to_do() {
+        let mut at_capacity = status();
+        at_capacity.maps[0].entries = at_capacity.maps[0].capacity;
+        let mut waited_for = status();
+        waited_for.maps[0].waiting = 1;
+        for mut status in [at_capacity, waited_for] {
+            status.maps[0].full_total = 3;
+            assert!(!status.is_fine());
+            let text = text(&status, Some(100));
+            assert!(
+                text.contains(
+                    "map FRONTENDS is FULL: 3 times it had no room for one more; what is in it keeps working; \
+                     raise --service-capacity"
+                ),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_map_that_was_full_once_is_fine_again_and_a_fixed_array_is_never_full() {
         let mut status = status();
         status.maps[0].full_total = 3;
-        assert!(!status.is_fine());
+        status.maps[1].entries = Some(13);
+        assert!(status.is_fine());
         let text = text(&status, Some(100));
+        assert!(text.contains("4096    0 %  384.0 KiB         3"), "{text}");
         assert!(
-            text.contains(
-                "map FRONTENDS is FULL: 3 times it had no room for one more; what is in it keeps working; \
-                 raise --service-capacity"
-            ),
+            text.contains("SOCKETS         13         -  fixed"),
             "{text}"
         );
     }

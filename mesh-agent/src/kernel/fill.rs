@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(super) struct Fill {
     entries: [AtomicU64; MAPS.len()],
     full: [AtomicU64; MAPS.len()],
+    waiting: [AtomicU64; MAPS.len()],
 }
 
 impl Fill {
@@ -23,6 +24,19 @@ impl Fill {
         if let Some(cell) = cell(&self.full, map) {
             cell.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Notes how many Services wait for room, by map.
+    pub(super) fn set_waiting<'a>(&self, maps: impl Iterator<Item = &'a str> + Clone) {
+        for (map, cell) in MAPS.iter().zip(&self.waiting) {
+            let waiting = maps.clone().filter(|short| short == map).count();
+            cell.store(waiting as u64, Ordering::Relaxed);
+        }
+    }
+
+    /// Services that wait for room.
+    pub(super) fn waiting(&self, map: &str) -> u64 {
+        cell(&self.waiting, map).map_or(0, |cell| cell.load(Ordering::Relaxed))
     }
 
     /// Entries in use.

@@ -64,6 +64,7 @@ impl MapGauges {
                 name,
                 entries: self.entries(name, fd.as_fd(), fill, counted, now_ns),
                 capacity: self.capacity(name),
+                waiting: fill.waiting(name),
                 full_total: fill.full(name) + refused(name, counters),
                 memory_bytes: memory(fd.as_fd()).unwrap_or(0),
             })
@@ -92,10 +93,9 @@ impl MapGauges {
 
     fn capacity(&self, map: &str) -> Option<u64> {
         match map {
-            names::SOCKETS => None,
+            // Socket storage has none, the others are fixed arrays that are always in use as a whole.
+            names::SOCKETS | names::HOST_SOURCE_NEXT | names::COUNTERS => None,
             names::AFFINITY => Some(u64::from(SETS) * WAYS as u64),
-            names::HOST_SOURCE_NEXT => Some(1),
-            names::COUNTERS => Some(Counter::COUNT as u64),
             _ => self
                 .capacities
                 .by_map()

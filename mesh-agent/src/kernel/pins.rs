@@ -24,7 +24,10 @@ const PARTS: [&str; 3] = ["links", "programs", "maps"];
 #[derive(Debug)]
 pub(super) struct Pins {
     path: PathBuf,
-    held: OwnedFd,
+    /// Whether the directory was not there before.
+    is_new: bool,
+    /// Locked; closing it lets others have the directory.
+    _held: OwnedFd,
 }
 
 impl Pins {
@@ -35,12 +38,14 @@ impl Pins {
     /// It is not on a bpffs, or another agent holds it.
     pub(super) fn hold(path: &Path) -> Result<Self, KernelError> {
         require_bpffs(path)?;
+        let is_new = !path.exists();
         fs::create_dir_all(path).map_err(KernelError::io("make the directory", path))?;
         let held = open_directory("open", path)?;
         lock(path, &held)?;
         Ok(Self {
             path: path.to_owned(),
-            held,
+            is_new,
+            _held: held,
         })
     }
 
@@ -63,13 +68,16 @@ impl Pins {
 
     /// Makes empty directories for the next pins.
     pub(super) fn prepare(&self) -> Result<NextPins, KernelError> {
-        let path = self.path.join(format!("v{ABI_VERSION}-next"));
-        remove_version(&path)?;
+        let next = NextPins(self.path.join(format!("v{ABI_VERSION}-next")));
+        remove_version(&next.0)?;
         for part in PARTS {
-            let part = path.join(part);
-            fs::create_dir_all(&part).map_err(KernelError::io("make the directory", &part))?;
+            let part = next.0.join(part);
+            if let Err(error) = fs::create_dir_all(&part) {
+                next.abandon()?;
+                return Err(KernelError::io("make the directory", &part)(error));
+            }
         }
-        Ok(NextPins(path))
+        Ok(next)
     }
 
     /// Puts the next pins into the place of the current ones, whose links are removed first.
@@ -98,8 +106,16 @@ impl Pins {
                 ) => {}
             Err(error) => return Err(KernelError::io("remove the directory", &self.path)(error)),
         }
-        drop(self.held);
         Ok(removed)
+    }
+}
+
+impl Drop for Pins {
+    /// A start that failed leaves no empty directory behind; one with pins in force stays, as it cannot be removed.
+    fn drop(&mut self) {
+        if self.is_new {
+            fs::remove_dir(&self.path).ok();
+        }
     }
 }
 

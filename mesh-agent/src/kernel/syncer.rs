@@ -208,6 +208,8 @@ impl Syncer {
         for (map, entries) in self.tables.used() {
             self.fill.set_entries(map, entries);
         }
+        let short = self.waiting.values().map(|waiting| waiting.shortage.map);
+        self.fill.set_waiting(short);
     }
 }
 

@@ -9,6 +9,10 @@ const SO_NETNS_COOKIE: libc::c_int = 71;
 /// `FILEID_KERNFS` of `linux/exportfs.h`: the handle of a cgroup is its id (kernel 5.5).
 const FILEID_KERNFS: libc::c_int = 0xfe;
 
+/// Bytes from which a block of the heap is mapped by itself, and free memory at the heap's end given back.
+#[cfg(target_env = "gnu")]
+const LARGE_BLOCK: libc::c_int = 128 * 1024;
+
 /// `struct file_handle` with a cgroup id in it.
 #[repr(C)]
 struct CgroupHandle {
@@ -60,8 +64,24 @@ pub(super) fn open_cgroup_by_id(mount: BorrowedFd<'_>, id: u64) -> io::Result<Ow
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// Keeps the heap small: one arena for all threads, which seldom allocate at once, and large blocks mapped by
+/// themselves, so that freeing them gives them back. To be called before threads start.
+pub fn bound_heap() {
+    #[cfg(target_env = "gnu")]
+    for (parameter, value) in [
+        (libc::M_ARENA_MAX, 1),
+        // Setting these ends glibc's own raising of them after large blocks.
+        (libc::M_MMAP_THRESHOLD, LARGE_BLOCK),
+        (libc::M_TRIM_THRESHOLD, LARGE_BLOCK),
+    ] {
+        // SAFETY: takes no pointer, and the caller has not started a thread yet.
+        let is_set = unsafe { libc::mallopt(parameter, value) };
+        debug_assert_eq!(is_set, 1);
+    }
+}
+
 /// Hands free memory of the heap back to the system.
-pub(super) fn trim_heap() {
+pub fn trim_heap() {
     #[cfg(target_env = "gnu")]
     // SAFETY: takes no pointer; glibc locks its own arenas.
     unsafe {

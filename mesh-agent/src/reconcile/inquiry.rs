@@ -2,8 +2,8 @@
 //!
 //! Answers are made when somebody asks, never per change: a change costs nothing for readers that are not there.
 
-use super::Message;
-use crate::api::{Configuration, Endpoints, Problems, Program, Services};
+use super::{Message, Plans};
+use crate::api::{Configuration, Problems, Program};
 use std::sync::mpsc::{SyncSender, TrySendError};
 use tokio::sync::oneshot;
 
@@ -33,8 +33,7 @@ type Answer<T> = oneshot::Sender<T>;
 #[derive(Debug)]
 pub(super) enum Question {
     Overview(Answer<Overview>),
-    Services(Answer<Services>),
-    Endpoints(Answer<Endpoints>),
+    Plans(Answer<Plans>),
     Problems(Answer<Problems>),
 }
 
@@ -53,20 +52,12 @@ impl Inquiries {
         self.ask(Question::Overview).await
     }
 
-    /// The services in force.
+    /// The plans in force.
     ///
     /// # Errors
     /// If the thread is busy or gone.
-    pub async fn services(&self) -> Result<Services, NoAnswer> {
-        self.ask(Question::Services).await
-    }
-
-    /// Every endpoint of the services in force.
-    ///
-    /// # Errors
-    /// If the thread is busy or gone.
-    pub async fn endpoints(&self) -> Result<Endpoints, NoAnswer> {
-        self.ask(Question::Endpoints).await
+    pub async fn plans(&self) -> Result<Plans, NoAnswer> {
+        self.ask(Question::Plans).await
     }
 
     /// What is wrong with the configuration.

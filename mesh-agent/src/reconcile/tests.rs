@@ -148,10 +148,12 @@ fn the_thread_applies_what_is_put_answers_what_is_asked_and_ends_when_told() {
         .build()
         .unwrap();
     let inquiries = inbox.inquiries();
-    let services = runtime.block_on(inquiries.services()).unwrap().services;
+    let plans = runtime.block_on(inquiries.plans()).unwrap();
+    let services: Vec<_> = plans.services().collect();
     assert_eq!(services[0].name, "shop/inventory");
     assert_eq!(services[0].ports[0].families[0].endpoints_in_use, 1);
-    let endpoints = runtime.block_on(inquiries.endpoints()).unwrap().endpoints;
+    let endpoints: Vec<_> = plans.endpoints().collect();
+    assert_eq!((plans.service_count(), plans.endpoint_count()), (1, 1));
     assert_eq!(endpoints[0].address, "10.1.0.5:8080".parse().unwrap());
     assert_eq!(
         (endpoints[0].state.as_str(), endpoints[0].weight),
@@ -161,6 +163,6 @@ fn the_thread_applies_what_is_put_answers_what_is_asked_and_ends_when_told() {
 
     inbox.stop();
     worker.join().unwrap();
-    let late = runtime.block_on(inquiries.services());
+    let late = runtime.block_on(inquiries.plans());
     assert_eq!(late.unwrap_err(), super::NoAnswer::Stopping);
 }

@@ -1,14 +1,51 @@
 //! What is in force, as the admin server shows it.
 
-use crate::api::{Endpoint, Endpoints, Family, Port, Problem, Service, Services, Severity};
+use crate::api::{Endpoint, Family, Port, Problem, Service, Severity};
 use crate::model::{self, AppProtocol, ObjectName};
 use crate::plan::{Catalog, EndpointPlan, FamilyPlan, PortPlan, ServicePlan, Standing};
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
-/// The services in force.
-pub(super) fn services(catalog: &Catalog) -> Services {
-    Services {
-        services: catalog.services().map(|plan| service(plan)).collect(),
+/// The plans in force at one moment. Shared with the reconcile thread: views are made where they are asked for, row
+/// by row, so that a large answer neither holds that thread up nor takes memory twice.
+#[derive(Clone, Debug, Default)]
+pub struct Plans(Vec<Arc<ServicePlan>>);
+
+impl Plans {
+    pub(super) fn of(catalog: &Catalog) -> Self {
+        Self(catalog.services().map(Arc::clone).collect())
+    }
+
+    /// Number of services.
+    #[must_use]
+    pub fn service_count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Number of endpoints, each counted once per service port.
+    #[must_use]
+    pub fn endpoint_count(&self) -> usize {
+        let families = self.ports().flat_map(|(_, port)| &port.families);
+        families.map(|family| family.endpoints.len()).sum()
+    }
+
+    /// The services, by name.
+    pub fn services(&self) -> impl Iterator<Item = Service> {
+        self.0.iter().map(|plan| service(plan))
+    }
+
+    /// Every endpoint, by service, port and address.
+    pub fn endpoints(&self) -> impl Iterator<Item = Endpoint> {
+        self.ports().flat_map(|(plan, port)| {
+            let of_port = port.families.iter().flat_map(|family| &family.endpoints);
+            of_port.map(move |endpoint_plan| endpoint(plan, port, endpoint_plan))
+        })
+    }
+
+    fn ports(&self) -> impl Iterator<Item = (&ServicePlan, &PortPlan)> {
+        self.0
+            .iter()
+            .flat_map(|plan| plan.ports.iter().map(|port| (&**plan, port)))
     }
 }
 
@@ -38,18 +75,6 @@ fn family(plan: &FamilyPlan) -> Family {
         endpoints_in_use: plan.endpoints.iter().filter(in_use).count(),
         endpoints: plan.endpoints.len(),
     }
-}
-
-/// Every endpoint of the services in force.
-pub(super) fn endpoints(catalog: &Catalog) -> Endpoints {
-    let mut endpoints = vec![];
-    for plan in catalog.services() {
-        for port in &plan.ports {
-            let of_port = port.families.iter().flat_map(|family| &family.endpoints);
-            endpoints.extend(of_port.map(|plan_of| endpoint(plan, port, plan_of)));
-        }
-    }
-    Endpoints { endpoints }
 }
 
 fn endpoint(service: &ServicePlan, port: &PortPlan, plan: &EndpointPlan) -> Endpoint {
