@@ -43,7 +43,7 @@ enum Bench {
         #[arg(long, default_value_t = 300)]
         changes: u32,
         /// Bursts of 100 changes per number of services
-        #[arg(long, default_value_t = 20)]
+        #[arg(long, default_value_t = 100)]
         bursts: u32,
     },
     /// Times connects as told on standard input
