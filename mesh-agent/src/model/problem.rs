@@ -50,7 +50,7 @@ impl fmt::Display for ObjectLabel {
 pub struct Problem {
     /// How bad it is.
     pub severity: Severity,
-    /// The file.
+    /// The file; empty: the configuration as a whole.
     pub file: Arc<Path>,
     /// The line, counted from 1; 0: the file as a whole.
     pub line: u32,
@@ -68,7 +68,11 @@ pub struct Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.file.display())?;
+        if self.file.as_os_str().is_empty() {
+            write!(f, "the configuration as a whole")?;
+        } else {
+            write!(f, "{}", self.file.display())?;
+        }
         if self.line > 0 {
             write!(f, ":{}", self.line)?;
         }

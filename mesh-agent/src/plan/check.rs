@@ -89,7 +89,7 @@ fn check_claims(
             path: "spec.clusterIPs".to_owned(),
             value: Some(format!("`{ip}` port {port}")),
             message: format!(
-                "conflicts with Service {owner}, which is older and keeps the address"
+                "conflicts with Service {owner}, which comes first (older, else by name) and keeps the address"
             ),
             remedy: "give one of the two Services another cluster IP or port",
         };
@@ -179,7 +179,7 @@ fn check_policies(
             let winner = taken.iter().find(|(taken_port, _)| *taken_port == port);
             let conflict = winner.filter(|_| policy.locality.is_some());
             let conflict = conflict.map(|(_, winner)| {
-                format!("conflicts with MeshPolicy {winner}, which is older and keeps the target")
+                format!("conflicts with MeshPolicy {winner}, which comes first (older, else by name) and keeps the target")
             });
             for (severity, message) in [(Severity::Warning, message), (Severity::Error, conflict)] {
                 let Some(message) = message else { continue };
