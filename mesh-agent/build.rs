@@ -8,6 +8,7 @@ mod bpf_toolchain;
 
 use aya_build::{Package, Toolchain};
 use bpf_toolchain::{BpfToolchain, LINKED_NAME};
+use object::build::elf::{Builder, SectionData};
 use std::env;
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -53,6 +54,28 @@ fn main() -> Result<(), Box<dyn Error>> {
         }],
         toolchain,
     )?;
+    strip_debug_information(&object)
+}
+
+/// Removes DWARF, nine tenths of the object, which would go into the agent's binary and memory. The kernel's own
+/// type and line information (`.BTF`, `.BTF.ext`) stays.
+fn strip_debug_information(path: &Path) -> Result<(), Box<dyn Error>> {
+    let bytes = std::fs::read(path)?;
+    let mut builder = Builder::read(bytes.as_slice())?;
+    for section in &mut builder.sections {
+        let name = section.name.as_slice();
+        section.delete = name.starts_with(b".debug_") || name.starts_with(b".rel.debug_");
+    }
+    builder.delete_orphans();
+    // bpf-linker keeps all names in one table; the writer wants the sections' names in one of their own.
+    let names = builder.sections.add();
+    names.name = ".shstrtab".into();
+    names.sh_type = object::elf::SHT_STRTAB;
+    names.sh_addralign = 1;
+    names.data = SectionData::SectionString;
+    let mut stripped = Vec::new();
+    builder.write(&mut stripped)?;
+    std::fs::write(path, stripped)?;
     Ok(())
 }
 
