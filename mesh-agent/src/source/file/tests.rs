@@ -28,10 +28,16 @@ struct Bench {
 
 impl Bench {
     fn new(prepare: impl FnOnce(&Path)) -> Self {
+        Self::watching(prepare, Path::to_owned)
+    }
+
+    /// Watches the directory by the path that `name` makes of its absolute one.
+    fn watching(prepare: impl FnOnce(&Path), name: impl FnOnce(&Path) -> PathBuf) -> Self {
         let root = tempfile::tempdir().unwrap();
         let directory = root.path().join("config");
         fs::create_dir(&directory).unwrap();
         prepare(&directory);
+        let directory = name(&directory);
         let mailbox = Arc::new(Mailbox::default());
         let inbox = Arc::clone(&mailbox);
         let source = FileSource::start(&directory, move |batch| inbox.put(batch)).unwrap();
@@ -69,7 +75,11 @@ impl Bench {
 
     /// Takes batches until `is_done`.
     fn until(&mut self, what: &str, is_done: impl Fn(&Self) -> bool) {
-        let deadline = Instant::now() + DEADLINE;
+        self.until_within(DEADLINE, what, is_done);
+    }
+
+    fn until_within(&mut self, limit: Duration, what: &str, is_done: impl Fn(&Self) -> bool) {
+        let deadline = Instant::now() + limit;
         while !is_done(self) {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.mailbox.take(left) {
@@ -119,6 +129,23 @@ fn the_first_batch_has_every_manifest_and_nothing_else() {
     let names: Vec<_> = bench.files.keys().map(|p| p.file_name().unwrap()).collect();
     assert_eq!(names, ["a.yaml", "b.yml", "c.json"]);
     assert_eq!(bench.problems, ["subdirectories are not read"]);
+}
+
+#[test]
+fn a_directory_named_by_a_relative_path_is_watched_too() {
+    let mut bench = Bench::watching(
+        |_| (),
+        |absolute| {
+            let here = std::env::current_dir().unwrap();
+            let up: PathBuf = here.components().skip(1).map(|_| "..").collect();
+            up.join(absolute.strip_prefix("/").unwrap())
+        },
+    );
+    fs::write(bench.path("a.yaml"), node("one")).unwrap();
+    // Sooner than the periodic scan would find it: an event must have.
+    bench.until_within(Duration::from_secs(4), "a new file", |b| {
+        b.zone("a.yaml") == Some("one")
+    });
 }
 
 #[test]

@@ -16,7 +16,7 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -38,6 +38,8 @@ const LOOKS_PER_SCAN: u32 = 10;
 #[derive(Debug)]
 pub(super) struct Watcher {
     directory: Directory,
+    /// The directory's absolute path: events name files by it.
+    watch_path: PathBuf,
     inbox: Arc<Inbox>,
     notify: RecommendedWatcher,
     /// The directory that is watched; `None`: it is gone.
@@ -91,15 +93,18 @@ impl Watcher {
             path: directory.path().display().to_string(),
             cause,
         };
-        let (path, receiver) = (directory.path().to_owned(), Arc::clone(&inbox));
+        let watch_path = std::path::absolute(directory.path())
+            .map_err(|cause| failed(notify::Error::io(cause)))?;
+        let (path, receiver) = (watch_path.clone(), Arc::clone(&inbox));
         let mut notify = notify::recommended_watcher(move |event| receiver.note(&path, &event))
             .map_err(failed)?;
         notify
-            .watch(directory.path(), RecursiveMode::NonRecursive)
+            .watch(&watch_path, RecursiveMode::NonRecursive)
             .map_err(failed)?;
         Ok(Self {
             watched: directory.identity(),
             directory,
+            watch_path,
             inbox,
             notify,
             held: BTreeMap::new(),
@@ -196,11 +201,11 @@ impl Watcher {
             return false;
         }
         // The watch of a directory that is gone is gone too: failing to remove it is no news.
-        drop(self.notify.unwatch(self.directory.path()));
+        drop(self.notify.unwatch(&self.watch_path));
         self.watched = identity.filter(|_| {
             let watch = self
                 .notify
-                .watch(self.directory.path(), RecursiveMode::NonRecursive);
+                .watch(&self.watch_path, RecursiveMode::NonRecursive);
             watch.is_ok()
         });
         true
