@@ -140,7 +140,10 @@ fn a_second_run_replaces_the_pins_and_no_connect_fails_meanwhile() -> Result {
         "{report:?}"
     );
     assert!(report.connected > 100, "{report:?}");
-    assert_eq!(report.foreign_peers, 0, "{report:?}");
+    // A socket belongs to the programs that saw its connect(): if they are replaced before it asks for its peer, it is told the
+    // endpoint. The client makes one connection at a time, so that can befall one of them per replacement.
+    let replacements = 2;
+    assert!(report.foreign_peers <= replacements, "{report:?}");
 
     assert!(new.programs.is_disjoint(&old.programs) && new.maps.is_disjoint(&old.maps));
     await_gone(&old)?;
