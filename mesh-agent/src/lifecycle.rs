@@ -1,9 +1,11 @@
-//! L0: how the process becomes ready, is told to stop, and notices that one of its threads has ended.
+//! L0: how the process becomes ready, is told to stop, and notices that one of its threads has ended; which threads are urgent.
 
 mod ready;
 mod signal;
+mod urgency;
 mod worker;
 
 pub use ready::{Readiness, Step};
 pub use signal::StopSignals;
+pub use urgency::become_urgent;
 pub use worker::{Worker, WorkerError};

@@ -15,7 +15,7 @@ pub use inquiry::{Inquiries, NoAnswer, Overview};
 pub use view::Plans;
 
 use crate::api::{Problem, Problems, Program};
-use crate::lifecycle::Worker;
+use crate::lifecycle::{Worker, become_urgent};
 use crate::model;
 use crate::observe::Progress;
 use crate::plan::{Catalog, ServiceChange};
@@ -320,6 +320,9 @@ where
     S: FnMut(&[ServiceChange], Instant) -> SyncReport + Send + 'static,
 {
     Worker::spawn("reconcile", move || {
+        if let Err(error) = become_urgent() {
+            tracing::info!(%error, "no CAP_SYS_NICE: on a busy machine changes wait for a time slice");
+        }
         run(&mut reconciler, &outlet, &mut sync, now);
         Ok::<(), Infallible>(())
     })

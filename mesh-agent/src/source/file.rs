@@ -16,6 +16,7 @@ use self::inbox::Inbox;
 use self::watcher::Watcher;
 use super::{Batch, SourceError};
 use crate::config;
+use crate::lifecycle::become_urgent;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -47,7 +48,11 @@ impl FileSource {
         let path = watcher.path().display().to_string();
         let thread = std::thread::Builder::new()
             .name("config-watch".to_owned())
-            .spawn(move || watcher.run(&mut sink))
+            .spawn(move || {
+                // Refused: slower on a busy machine, and the reconcile thread says so.
+                become_urgent().ok();
+                watcher.run(&mut sink);
+            })
             .map_err(|cause| SourceError::Thread { path, cause })?;
         Ok(Self {
             inbox,

@@ -11,6 +11,7 @@
 use super::super::{Batch, SourceError};
 use super::directory::{Directory, Identity, Reading, Scan, Stamp};
 use super::inbox::{Change, Inbox, Taken};
+use crate::lifecycle::become_urgent;
 use crate::model::{ParsedFile, Problem};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use std::collections::BTreeMap;
@@ -96,8 +97,15 @@ impl Watcher {
         let watch_path = std::path::absolute(directory.path())
             .map_err(|cause| failed(notify::Error::io(cause)))?;
         let (path, receiver) = (watch_path.clone(), Arc::clone(&inbox));
-        let mut notify = notify::recommended_watcher(move |event| receiver.note(&path, &event))
-            .map_err(failed)?;
+        let mut is_urgent = false;
+        let note = move |event| {
+            // On notify's own thread, which nothing else can reach.
+            if !std::mem::replace(&mut is_urgent, true) {
+                become_urgent().ok();
+            }
+            receiver.note(&path, &event);
+        };
+        let mut notify = notify::recommended_watcher(note).map_err(failed)?;
         notify
             .watch(&watch_path, RecursiveMode::NonRecursive)
             .map_err(failed)?;
