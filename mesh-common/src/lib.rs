@@ -7,7 +7,8 @@
 //! padding by proof and sized by a literal; enums are decoded, never trusted.
 //!
 //! The crate is `no_std`, so that the same code runs in the kernel and in tests on the host.
-#![no_std]
+#![cfg_attr(not(test), no_std)]
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 #![forbid(unsafe_op_in_unsafe_fn)]
 
 #[cfg(feature = "user")]
@@ -22,6 +23,7 @@ pub mod counter;
 pub mod decide;
 pub mod ending;
 pub mod histogram;
+pub mod meter;
 pub mod names;
 pub mod socket;
 pub mod source;

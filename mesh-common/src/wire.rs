@@ -6,7 +6,7 @@ macro_rules! record {
     (
         $(#[$meta:meta])*
         pub struct $name:ident, size $size:literal {
-            $($(#[$field_meta:meta])* pub $field:ident : $type:ty,)*
+            $($(#[$field_meta:meta])* $visibility:vis $field:ident : $type:ty,)*
         }
     ) => {
         $(#[$meta])*
@@ -16,7 +16,7 @@ macro_rules! record {
             zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout,
         )]
         pub struct $name {
-            $($(#[$field_meta])* pub $field: $type,)*
+            $($(#[$field_meta])* $visibility $field: $type,)*
         }
 
         const _: () = assert!(size_of::<$name>() == $size);
