@@ -3,7 +3,7 @@
 //! Everything that crosses the kernel border is declared here, once: records
 //! ([`address`], [`table`], [`affinity`], [`socket`], [`source`], [`connection`]), counters
 //! ([`counter`]), program and map names ([`names`]) and the pure decisions
-//! ([`decide`], [`ending`]) that the hooks carry out. Records are `repr(C)`, free of
+//! ([`decide`], [`ending`]) that the hooks carry out; [`meter`] reads HTTP/2. Records are `repr(C)`, free of
 //! padding by proof and sized by a literal; enums are decoded, never trusted.
 //!
 //! The crate is `no_std`, so that the same code runs in the kernel and in tests on the host.
