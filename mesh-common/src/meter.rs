@@ -5,7 +5,7 @@
 //!              one step: one frame header, one field, or eight bytes of a string; DATA is skipped by arithmetic
 //! ```
 //!
-//! The same code runs in the kernel, where `bpf_loop` drives [`Decoder::step`], and on the host, where [`feed`] does. It
+//! The same code runs in the kernel, where `bpf_loop` drives [`Decoder::step`], and on the host, where [`feed()`] does. It
 //! needs identities, not strings: a path is a keyed digest of its encoded bytes, and the dynamic table is a ring of what the
 //! meter makes of each entry, addressed by order of insertion. Eviction and table size need no modelling, because a legal
 //! reference is always to one of the newest 128 entries (RFC 7541 section 4.1: an entry takes at least 32 of 4,096 bytes).

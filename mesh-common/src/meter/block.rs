@@ -39,7 +39,7 @@ record! {
         pub trace_parent: [u64; TRACE_WORDS],
         /// Bytes of `trace_parent`, the highest bit set if they are Huffman-coded; zero: none.
         pub trace_parent_length: u32,
-        /// Bytes of the encoded `:path` in [`Hpack::path`], the highest bit set if they are Huffman-coded; zero: this block
+        /// Bytes of the encoded `:path` in [`super::Hpack::path`], the highest bit set if they are Huffman-coded; zero: this block
         /// named it by reference, or not at all.
         pub path_length: u32,
         /// `:status`, or [`UNKNOWN`].
