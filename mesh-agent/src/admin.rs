@@ -4,6 +4,7 @@ mod agent;
 mod page;
 mod router;
 mod server;
+mod tap;
 
 pub use agent::{AgentInfo, Readers};
 pub use server::{AdminError, AdminServer};

@@ -6,14 +6,26 @@ mod connection;
 mod endpoint;
 mod problem;
 pub mod quantity;
+mod rpcs;
 mod service;
 mod status;
+mod tap;
 
 pub use connection::{Connection, Connections};
 pub use endpoint::{Endpoint, Endpoints};
 pub use problem::{Problem, Problems, Severity};
+pub use rpcs::{MethodTotals, RpcSide, Rpcs};
 pub use service::{Family, Port, Service, Services};
-pub use status::{Configuration, Map, Program, Status};
+pub use status::{Configuration, Count, Map, Meter, MeteredDirections, Program, Status};
+pub use tap::{StatusFilter, TAPS_MAX, TapQuery, TappedRpc};
 
 /// Readers that are served at once. Bounds the admin server's connections and every queue of questions.
 pub const READERS_MAX: usize = 32;
+
+/// `namespace/name`, or what there is of it.
+fn qualified(namespace: &str, name: &str) -> String {
+    if namespace.is_empty() || name.is_empty() {
+        return name.to_owned();
+    }
+    format!("{namespace}/{name}")
+}

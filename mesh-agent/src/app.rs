@@ -6,14 +6,19 @@
 //! | `config-watch` | the watched directory | the source is dropped |
 //! | `reconcile` | catalog and kernel tables | told to stop |
 //! | `observe` | kernel measurements | told to stop |
+//! | `observed` | single RPCs the meter tells of | told to stop |
+//!
+//! With `--otlp` a task on main delivers spans; it ends when `observed` has ended and its queue is empty.
 
 mod error;
 mod log;
 mod settings;
+mod traces;
 
+pub use crate::tracer::TraceChoice;
 pub use error::AppError;
 pub use log::{LogFormat, start_log};
-pub use settings::Settings;
+pub use settings::{Settings, TraceSettings};
 
 use crate::admin::{AdminServer, AgentInfo, Readers};
 use crate::api::Program;
@@ -30,6 +35,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
+use traces::Traces;
 
 /// Time for each thread to end once it was told to.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -61,6 +67,7 @@ struct Agent {
     reconcile: Worker,
     sampler: Sampler,
     observe: Worker,
+    traces: Traces,
     server: AdminServer,
     readers: Readers,
 }
@@ -77,7 +84,7 @@ impl Agent {
         let (inbox, outlet) = Inbox::new();
         let (source, source_ended) = start_source(&settings.config, &inbox)?;
 
-        let (mut syncer, observer) = kernel::open(&settings.kernel)?;
+        let (mut syncer, observer, observations) = kernel::open(&settings.kernel)?;
         readiness.done(Step::KernelLoaded);
         let mut reconciler = reconciler(settings, progress.clone());
         load(&mut reconciler, &outlet, &mut syncer);
@@ -90,6 +97,7 @@ impl Agent {
             reconcile::start(reconciler, outlet, sync, Instant::now).map_err(AppError::Thread)?;
         let (sampler, observe) =
             Sampler::start(|| measurements(observer)).map_err(AppError::Thread)?;
+        let traces = Traces::start(settings, observations)?;
         let pins = settings.kernel.bpffs.clone();
         let readers = Readers {
             info: info(settings, degraded, started),
@@ -97,6 +105,8 @@ impl Agent {
             progress,
             sampler: sampler.clone(),
             inquiries: inbox.inquiries(),
+            taps: traces.taps.clone(),
+            losses: traces.losses.clone(),
         };
         let address = server.local_address().map_err(AppError::Runtime)?;
         tracing::info!(
@@ -115,6 +125,7 @@ impl Agent {
             reconcile,
             sampler,
             observe,
+            traces,
             server,
             readers,
         })
@@ -128,6 +139,7 @@ impl Agent {
             signal = signals.next() => Ok(signal),
             () = self.reconcile.ended() => Err(self.reconcile.name()),
             () = self.observe.ended() => Err(self.observe.name()),
+            name = self.traces.ended() => Err(name),
             _ = &mut self.source_ended => Err("config-watch"),
             () = &mut server => Err("admin"),
         };
@@ -145,13 +157,14 @@ impl Agent {
         self.inbox.stop();
         let reconciled = finish(self.reconcile).await;
         self.sampler.stop();
-        let observed = finish(self.observe).await;
+        let measured = finish(self.observe).await;
+        let traced = self.traces.stop(STOP_TIMEOUT).await;
         tracing::info!(
             pins = %self.pins.display(),
             "the agent ends; programs and tables stay pinned and in force, without updates; \
              `mesh-agent unload` removes them"
         );
-        reconciled.and(observed)?;
+        reconciled.and(measured).and(traced)?;
         end.map(|_| ())
             .map_err(|name| AppError::Worker(WorkerError::Ended { name }))
     }
@@ -225,6 +238,7 @@ fn reconciler(settings: &Settings, progress: Progress) -> Reconciler {
             .map(|program| Program {
                 name: program.name.to_owned(),
                 id: program.id,
+                verified_instructions: program.verified_instructions,
                 attached_to: program.is_attached.then(|| cgroup.clone()),
             })
             .collect()

@@ -10,6 +10,8 @@ mod run;
 mod services;
 mod status;
 mod table;
+mod tap;
+mod top;
 mod unload;
 mod validate;
 
@@ -59,6 +61,10 @@ enum Command {
     Endpoints(endpoints::Arguments),
     /// List the mesh connections open now
     Connections(AdminArgument),
+    /// Show rate, errors and latency of each method, again every second
+    Top(top::Arguments),
+    /// Show RPCs as they end
+    Tap(tap::Arguments),
     /// Detach and unpin everything; works without a running agent
     Unload(KernelArguments),
 }
@@ -82,6 +88,8 @@ pub fn execute(line: CommandLine) -> ExitCode {
         Command::Services(admin) => services::execute(admin, output),
         Command::Endpoints(arguments) => endpoints::execute(&arguments, output),
         Command::Connections(admin) => connections::execute(admin, output),
+        Command::Top(arguments) => top::execute(arguments, output),
+        Command::Tap(arguments) => tap::execute(&arguments, output),
         Command::Unload(kernel) => unload::execute(&kernel, output),
     };
     match verdict {

@@ -1,16 +1,19 @@
 //! L2: everything this agent does to, and reads from, the Linux kernel.
 //!
-//! [`open`] loads the programs and maps. From there two owners work on two threads: the [`Syncer`] carries
-//! plans into the maps and attaches the programs, the [`Observer`] reads what was measured. They
-//! share nothing but label names and fill levels. [`check`] tries every kernel feature beforehand,
+//! [`open`] loads the programs and maps. From there three owners work on three threads: the [`Syncer`] carries
+//! plans into the maps and attaches the programs, the [`Observer`] reads what was measured, [`Observations`] waits for
+//! single RPCs that the meter tells of. They share nothing but label names and fill levels. [`check`] tries every kernel feature beforehand,
 //! [`unload`] takes everything away again, with or without a running agent.
 
+mod aborted;
 mod addresses;
 mod attached;
 mod bpf;
 mod btf;
 mod check;
 mod claims;
+mod ends;
+mod entries;
 mod error;
 mod fill;
 mod hosts;
@@ -19,10 +22,13 @@ mod labels;
 mod map_fill;
 mod mapped;
 mod maps;
+mod metered;
+mod methods;
 mod mounts;
 mod namespaces;
 mod netlink;
 mod netns_sources;
+mod observations;
 mod observer;
 mod open;
 mod pins;
@@ -31,19 +37,25 @@ mod quarantine;
 mod ranges;
 mod retirement;
 mod rows;
+mod rpc_names;
+mod rpcs;
+mod service_methods;
 mod slots;
 mod sock_diag;
 mod sockets;
 mod steps;
+mod sweep;
 mod syncer;
 mod sys;
 mod tables;
+mod texts;
 mod unload;
 
 pub use attached::{AttachedProgram, attached_programs};
 pub use check::{Finding, Injections, Status, check};
 pub use error::KernelError;
 pub use mounts::{find_bpffs_mount, find_cgroup2_mount};
+pub use observations::{Observations, Waker};
 pub use observer::Observer;
 pub use open::open;
 pub use syncer::{ApplyProblem, ApplyReport, Syncer};
@@ -75,6 +87,10 @@ pub struct Capacities {
     pub endpoints: u32,
     /// (source, destination) pairs that connections are counted for.
     pub connections: u32,
+    /// RPCs that are open at once.
+    pub streams: u32,
+    /// Rows that RPCs are counted in: source, destination, method, status, and whose view it is.
+    pub rpcs: u32,
     /// Processes of the host that are counted under their own name.
     pub host_sources: u32,
     /// Network namespaces known to belong to a workload.
@@ -86,8 +102,23 @@ impl Capacities {
     /// rests for a grace period: four rows per endpoint leave room for that, weights and churn.
     const ROWS_PER_ENDPOINT: u32 = 4;
 
+    /// Connections that are metered at once.
+    const METERED_CONNECTIONS: u32 = 32_768;
+    /// Connections of which only one end was seen yet.
+    const PAIRS: u32 = 8_192;
+    /// Connections whose first bytes came before their socket.
+    const EARLY: u32 = 512;
+    /// Packets that came too early.
+    const HELD: u32 = 1_024;
+    /// Methods that are labels.
+    const METHODS: u32 = 16_384;
+    /// Methods that are no labels yet, in a map that forgets the oldest.
+    pub(crate) const CANDIDATES: u32 = 4_096;
+    /// Bytes of the ring of observations, a power of two: room for some 5,000.
+    const OBSERVED_BYTES: u32 = 1 << 20;
+
     /// Entries of every map whose size is not fixed.
-    pub(crate) fn by_map(self) -> [(&'static str, u32); 9] {
+    pub(crate) fn by_map(self) -> [(&'static str, u32); 19] {
         [
             (names::FRONTENDS, self.frontends()),
             (names::SERVICES, self.services),
@@ -98,6 +129,16 @@ impl Capacities {
             (names::WORKLOAD_ADDRESSES, self.endpoints),
             (names::NETNS_SOURCES, self.namespaces),
             (names::HOST_SOURCES, self.host_sources),
+            (names::METER_CONNECTIONS, Self::METERED_CONNECTIONS),
+            (names::PAIRS, Self::PAIRS),
+            (names::EARLY, Self::EARLY),
+            (names::HELD, Self::HELD),
+            (names::STREAMS, self.streams),
+            (names::RPCS, self.rpcs),
+            (names::METHODS, Self::METHODS),
+            (names::CANDIDATES, Self::CANDIDATES),
+            (names::SERVICE_METHODS, self.services),
+            (names::OBSERVED, Self::OBSERVED_BYTES),
         ]
     }
 
@@ -125,6 +166,8 @@ impl Default for Capacities {
             services: 4_096,
             endpoints: 32_768,
             connections: 16_384,
+            streams: 32_768,
+            rpcs: 16_384,
             host_sources: 1_024,
             namespaces: 1_024,
         }

@@ -1,7 +1,7 @@
 //! The node agent. Rooms in reading order; imports point down only (`tests/layering.rs`).
 //!
 //! L0 plain types: `model`, `observe`, `api`, `lifecycle` · L1 pure logic: `config`, `plan` ·
-//! L2 I/O: `source`, `kernel`, `export` · L3 wiring: `reconcile`, `sampler`, `admin`, `cli`, `app`.
+//! L2 I/O: `source`, `kernel`, `export` · L3 wiring: `reconcile`, `sampler`, `tracer`, `admin`, `cli`, `app`.
 
 pub mod api;
 pub mod lifecycle;
@@ -20,3 +20,4 @@ pub mod app;
 pub mod cli;
 pub mod reconcile;
 pub mod sampler;
+pub mod tracer;

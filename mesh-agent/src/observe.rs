@@ -1,10 +1,16 @@
 //! L0: what was measured, as plain data. The kernel room fills it, the export room prints it.
 
+mod losses;
+mod observed;
 mod process;
 mod progress;
+mod rpc;
 
+pub use losses::{LossFigures, Losses};
+pub use observed::{METHOD_OTHER, ObservedMethod, ObservedRpc, REASONS, TraceParent};
 pub use process::ProcessFigures;
 pub use progress::{Progress, ProgressFigures};
+pub use rpc::{CallSeries, Directions, RpcFigures, RpcLabels, RpcSeries};
 
 use mesh_common::connection::{CloseReason, ConnectError};
 use mesh_common::histogram::Histogram;
@@ -70,13 +76,19 @@ pub struct MapFill {
     pub full_total: u64,
     /// Kernel memory in bytes (`memlock` of its fdinfo).
     pub memory_bytes: u64,
+    /// Whether it is there once per CPU.
+    pub is_per_cpu: bool,
 }
 
 /// Everything measured at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
+    /// When it was taken, `CLOCK_MONOTONIC` ns.
+    pub taken_ns: u64,
     /// Per (source, destination), ordered.
     pub connections: Vec<ConnectionSeries>,
+    /// RPCs.
+    pub rpcs: RpcFigures,
     /// Kernel counters by name ([`mesh_common::counter::Counter::ALL`]).
     pub counters: Vec<(&'static str, u64)>,
     /// Maps in the order of [`mesh_common::names::MAPS`].

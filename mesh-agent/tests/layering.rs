@@ -108,6 +108,12 @@ const ROOMS: &[Room] = &[
         never: &["aya::", "hyper::"],
     },
     Room {
+        name: "tracer",
+        layer: 3,
+        rooms: &["observe", "api", "lifecycle", "export"],
+        never: &["aya::", "hyper::"],
+    },
+    Room {
         name: "admin",
         layer: 3,
         rooms: &[
@@ -117,6 +123,7 @@ const ROOMS: &[Room] = &[
             "export",
             "reconcile",
             "sampler",
+            "tracer",
         ],
         never: &["aya::"],
     },
@@ -131,8 +138,10 @@ const ROOMS: &[Room] = &[
             "plan",
             "source",
             "kernel",
+            "export",
             "reconcile",
             "sampler",
+            "tracer",
             "admin",
         ],
         never: &["aya::", "hyper::"],

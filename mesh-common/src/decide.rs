@@ -238,7 +238,7 @@ mod tests {
             destination: 0,
             generation: 2,
             usable: 1,
-            reserved: 0,
+            protocol: 0,
         };
         assert!(still_usable(&record, 5, 2));
         assert!(!still_usable(&record, 6, 2), "of another service");
@@ -276,6 +276,8 @@ mod tests {
             endpoint: 0,
             source: 0,
             destination: 0,
+            protocol: 0,
+            metering: 0,
         };
         let other_port = SocketAddress::new(peer.address, 8081);
         assert_eq!(peer_name(&state, &peer), Some(requested));

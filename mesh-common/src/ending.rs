@@ -14,6 +14,8 @@ pub mod tcp_state {
     pub const CLOSE_WAIT: u32 = 8;
     /// `LAST_ACK`.
     pub const LAST_ACK: u32 = 9;
+    /// `LISTEN`.
+    pub const LISTEN: u32 = 10;
     /// `CLOSING`.
     pub const CLOSING: u32 = 11;
 }

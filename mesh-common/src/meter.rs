@@ -13,6 +13,7 @@
 //! What cannot be known is said so ([`Mode`]), never guessed.
 
 mod block;
+mod bound;
 mod buffer;
 mod decoder;
 mod digest;
@@ -26,7 +27,11 @@ mod name;
 mod number;
 mod status;
 
+pub mod count;
+pub mod record;
+
 pub use block::{Block, Content, HUFFMAN_BIT, PATH_BYTES_MAX, UNKNOWN};
+pub use bound::{bound, zero, zero32};
 pub use buffer::{BUFFER_BYTES, Buffer};
 pub use decoder::Decoder;
 pub use event::{Event, Step};

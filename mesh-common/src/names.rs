@@ -13,14 +13,21 @@ pub const CONNECTION: &str = "connection";
 /// Program: a socket is released.
 pub const RELEASE: &str = "release";
 
+/// Program: what sockets send (cgroup_skb egress): the meter.
+pub const METER_EGRESS: &str = "meter_egress";
+/// Program: what sockets receive (cgroup_skb ingress): the meter.
+pub const METER_INGRESS: &str = "meter_ingress";
+
 /// Every program.
-pub const PROGRAMS: [&str; 6] = [
+pub const PROGRAMS: [&str; 8] = [
     CONNECT4,
     CONNECT6,
     GETPEERNAME4,
     GETPEERNAME6,
     CONNECTION,
     RELEASE,
+    METER_EGRESS,
+    METER_INGRESS,
 ];
 
 /// Hash `SocketAddress` → `FrontendEntry` (`u64`). Writer: agent.
@@ -50,8 +57,42 @@ pub const HOST_SOURCE_NEXT: &str = "HOST_SOURCE_NXT";
 /// Per-CPU array of counters (`u64`), indexed by [`crate::counter::Counter`]. Writer: kernel.
 pub const COUNTERS: &str = "COUNTERS";
 
+/// Socket storage of `Meter`: what a socket sends. Writer: kernel.
+pub const METER_OUT: &str = "METER_OUT";
+/// Socket storage of `Meter`: what a socket receives, if its peer is elsewhere. Writer: kernel.
+pub const METER_IN: &str = "METER_IN";
+/// Hash connection (`u64`) → `MeteredConnection`. Writer: kernel (the agent removes closed ones).
+pub const METER_CONNECTIONS: &str = "METER_CONNS";
+/// Hash `PairKey` → `Link`: connections whose other end is not known yet. Writer: kernel.
+pub const PAIRS: &str = "PAIRS";
+/// Hash `PairKey` → `Meter`: what came with the last packet of a handshake. Writer: kernel.
+pub const EARLY: &str = "EARLY";
+/// LRU hash `HeldKey` → `HeldPiece`: what came too early. Writer: kernel.
+pub const HELD: &str = "HELD";
+/// Hash `StreamKey` → `Stream`: open RPCs. Writer: kernel (the agent removes those of closed connections).
+pub const STREAMS: &str = "STREAMS";
+/// Hash `RpcKey` → `RpcRow`. Writer: kernel (the agent removes rows of retired destinations).
+pub const RPCS: &str = "RPCS";
+/// Hash `MethodKey` → `Method`: methods that are labels. Writer: kernel.
+pub const METHODS: &str = "METHODS";
+/// LRU hash `MethodKey` → `Method`: methods that are no labels yet. Writer: kernel.
+pub const CANDIDATES: &str = "CANDIDATES";
+/// Array service id + 1 (zero: of RPCs whose service is not known) → number of methods that are labels (`u64`). Writer:
+/// kernel.
+pub const SERVICE_METHODS: &str = "SERVICE_METHODS";
+/// Ring of `Observation`. Writer: kernel.
+pub const OBSERVED: &str = "OBSERVED";
+/// Array of one `Sampling`. Writer: agent.
+pub const SAMPLING: &str = "SAMPLING";
+/// Per-CPU array of counters (`u64`), indexed by [`crate::meter::count::RpcEvent`]. Writer: kernel.
+pub const METER_RPCS: &str = "METER_RPCS";
+/// Per-CPU array of counters (`u64`), indexed by [`crate::meter::count::Skip`]. Writer: kernel.
+pub const METER_SKIPPED: &str = "METER_SKIPPED";
+/// Per-CPU array of gauges (`u64`, to be summed modulo 2^64), indexed by [`crate::meter::count::mode_index`]. Writer: kernel.
+pub const METER_MODES: &str = "METER_MODES";
+
 /// Every map, in the order in which `status` lists them. Map names are at most 15 bytes (`BPF_OBJ_NAME_LEN`).
-pub const MAPS: [&str; 13] = [
+pub const MAPS: [&str; 29] = [
     FRONTENDS,
     SERVICES,
     TABLE_ROWS,
@@ -65,6 +106,22 @@ pub const MAPS: [&str; 13] = [
     HOST_SOURCES,
     HOST_SOURCE_NEXT,
     COUNTERS,
+    METER_OUT,
+    METER_IN,
+    METER_CONNECTIONS,
+    PAIRS,
+    EARLY,
+    HELD,
+    STREAMS,
+    RPCS,
+    METHODS,
+    CANDIDATES,
+    SERVICE_METHODS,
+    OBSERVED,
+    SAMPLING,
+    METER_RPCS,
+    METER_SKIPPED,
+    METER_MODES,
 ];
 
 /// Global: network namespace cookie of the host (`u64`).
@@ -77,6 +134,9 @@ pub const SK_ERR_OFFSET: &str = "SK_ERR_OFFSET";
 pub const SK_FLAGS_OFFSET: &str = "SK_FLAGS_OFFSET";
 /// Global: one if the kernel has MPTCP, that is, `struct mptcp_sock` in vmlinux BTF (`u8`); zero: no socket is taken for MPTCP.
 pub const HAS_MPTCP: &str = "HAS_MPTCP";
+
+/// Global: what digests of paths begin with (`u64`), so that nobody outside can choose two paths with one digest.
+pub const PATH_KEY: &str = "PATH_KEY";
 
 #[cfg(test)]
 mod tests {

@@ -17,7 +17,7 @@ record! {
     ///
     /// A simultaneous open (or a socket that connects to itself) becomes established in
     /// `PASSIVE_ESTABLISHED_CB`. A connect() that the mesh has no part in leaves `Done`, not rewritten.
-    pub struct SocketState, size 96 {
+    pub struct SocketState, size 104 {
         /// Start of the attempt, `CLOCK_MONOTONIC` in ns (`bpf_ktime_get_ns`).
         pub started_ns: u64,
         /// When the connection was established, same clock; zero before.
@@ -42,7 +42,37 @@ record! {
         pub source: u32,
         /// Destination labels: an id the agent resolves.
         pub destination: u32,
+        /// What the endpoint speaks, a [`Protocol`] as integer.
+        pub protocol: u32,
+        /// Whether the meter has looked at its first bytes, a [`Metering`] as integer.
+        pub metering: u32,
     }
+}
+
+/// What a service port speaks, as far as the kernel cares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Protocol {
+    /// Not declared: the first bytes decide.
+    Unknown = 0,
+    /// Declared gRPC or HTTP/2 without TLS.
+    Http2 = 1,
+    /// Declared something else.
+    Other = 2,
+}
+
+/// What the meter makes of a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Metering {
+    /// No payload was seen yet.
+    Undecided = 0,
+    /// It has a meter.
+    Metered = 1,
+    /// It is not HTTP/2, or declared something else.
+    Declined = 2,
+    /// Declared HTTP/2, and is not: counted as opaque until it is closed.
+    Opaque = 3,
 }
 
 /// Where a connecting socket is in its life.

@@ -148,7 +148,8 @@ const fn unpack(word: u64) -> (u32, u32) {
 record! {
     /// One endpoint of one service (port and address family). Index in `ENDPOINTS`: the endpoint id.
     ///
-    /// Written before the first table or address that names the id. `usable` alone changes in place.
+    /// Written before the first table or address that names the id. `usable` and `protocol` alone change in place, as the
+    /// one aligned word they share.
     pub struct EndpointRecord, size 40 {
         /// Where it listens.
         pub address: SocketAddress,
@@ -161,8 +162,38 @@ record! {
         /// One while the endpoint stands in the service's table, else zero (removed, terminating,
         /// not ready, or of a locality not in use).
         pub usable: u32,
-        /// Zero.
-        pub reserved: u32,
+        /// What it speaks, a [`crate::socket::Protocol`] as integer.
+        pub protocol: u32,
+    }
+}
+
+/// The value of an `ENDPOINT_ADDRS` entry: an endpoint id, and whether the address is an endpoint of other Services too.
+///
+/// Ids are less than 2^31.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EndpointEntry(pub u32);
+
+impl EndpointEntry {
+    const SHARED: u32 = 1 << 31;
+
+    /// The entry that leads to `endpoint`.
+    #[must_use]
+    pub const fn new(endpoint: u32, is_shared: bool) -> Self {
+        Self(endpoint | if is_shared { Self::SHARED } else { 0 })
+    }
+
+    /// The endpoint: of several, the one that connections straight to the address are attributed to.
+    #[inline(always)]
+    #[must_use]
+    pub const fn endpoint(self) -> u32 {
+        self.0 & !Self::SHARED
+    }
+
+    /// Whether several Services have this endpoint, so that an accepting socket does not know for which it serves.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_shared(self) -> bool {
+        self.0 & Self::SHARED != 0
     }
 }
 

@@ -16,7 +16,7 @@ use mesh_common::affinity::{self, AffinityEntry, Finding, RememberedEndpoint, Ta
 use mesh_common::connection::{ConnectError, ConnectionKey};
 use mesh_common::counter::Counter;
 use mesh_common::decide::{self, ConnectVerdict, PassReason, TableVerdict, Target};
-use mesh_common::socket::{Phase, SocketState};
+use mesh_common::socket::{Metering, Phase, SocketState};
 use mesh_common::table::TableHeader;
 
 const REFUSE: i32 = 0;
@@ -231,6 +231,8 @@ fn remember(call: &SocketCall, requested: SocketAddress, target: &Target, rewrit
         endpoint: target.id,
         source: source::at_connect(netns_cookie),
         destination: target.record.destination,
+        protocol: target.record.protocol,
+        metering: Metering::Undecided as u32,
     };
     if !maps::store_socket(call.socket(), &state) {
         maps::count(Counter::SocketStateFull);

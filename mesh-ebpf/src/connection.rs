@@ -7,7 +7,7 @@
 
 use crate::ctx::TcpEvent;
 use crate::maps::{self, StoredSocket};
-use crate::{source, tally};
+use crate::{meter, source, tally};
 use aya_ebpf::bindings::{
     BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB, BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB, BPF_SOCK_OPS_RTT_CB,
     BPF_SOCK_OPS_RTT_CB_FLAG, BPF_SOCK_OPS_STATE_CB, BPF_SOCK_OPS_STATE_CB_FLAG,
@@ -62,8 +62,10 @@ fn connecting(event: &TcpEvent) {
     let Some((stored, state)) = in_phase(event, Phase::Attempted) else {
         return;
     };
-    stored.set_source(source::at_syn(&state, &event.local_address()));
+    let source = source::at_syn(&state, &event.local_address());
+    stored.set_source(source);
     stored.set_phase(Phase::Connecting);
+    meter::announce(event, &stored, &state, source);
     event.subscribe(BPF_SOCK_OPS_STATE_CB_FLAG | BPF_SOCK_OPS_RTT_CB_FLAG);
 }
 
@@ -71,6 +73,11 @@ fn connecting(event: &TcpEvent) {
 #[inline(always)]
 fn established(event: &TcpEvent) {
     let Some((stored, state)) = in_phase(event, Phase::Connecting) else {
+        if event.operation() == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB
+            && let Some(socket) = event.socket()
+        {
+            meter::accepted(event, socket);
+        }
         return;
     };
     // SAFETY: has no preconditions.
@@ -124,6 +131,7 @@ fn ended(event: &TcpEvent) {
         ending.old_state,
         ending.error
     );
+    meter::forget(event, &state);
     match phase {
         Phase::Established => tally::closed(&stored, &state, event, &ending),
         // Seen only of a socket that had a connection before and kept its callbacks: no SYN left.

@@ -4,13 +4,16 @@
 //! computed first; see [`field`].
 
 mod field;
+mod packet;
+
+pub(crate) use self::packet::{Packet, Payload, Segment};
 
 use self::field::{load_long, load_pointer, load_word, store_word};
 use crate::maps;
 use aya_ebpf::bindings::{bpf_sock, bpf_sock_addr, bpf_sock_ops};
 use aya_ebpf::helpers::generated::{
-    bpf_get_netns_cookie, bpf_probe_read_kernel, bpf_set_retval, bpf_skc_to_mptcp_sock,
-    bpf_skc_to_tcp_sock, bpf_sock_ops_cb_flags_set,
+    bpf_get_netns_cookie, bpf_get_socket_cookie, bpf_probe_read_kernel, bpf_set_retval,
+    bpf_skc_to_mptcp_sock, bpf_skc_to_tcp_sock, bpf_sock_ops_cb_flags_set,
 };
 use aya_ebpf::programs::{SockAddrContext, SockContext, SockOpsContext};
 use core::mem::offset_of;
@@ -273,6 +276,47 @@ impl TcpEvent {
                 self.word::<{ FIRST + 12 }>(),
             ],
         }
+    }
+
+    /// The local port.
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "a port")]
+    pub(crate) fn local_port(&self) -> u16 {
+        self.word::<{ offset_of!(bpf_sock_ops, local_port) }>() as u16
+    }
+
+    /// The cookie of the socket.
+    #[inline(always)]
+    pub(crate) fn cookie(&self) -> u64 {
+        // SAFETY: the helper takes the context of this hook.
+        unsafe { bpf_get_socket_cookie(self.raw.cast()) }
+    }
+
+    /// The remote address, in the form of [`Self::local_address`], and port.
+    #[inline(always)]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the port stands in the upper half"
+    )]
+    pub(crate) fn remote(&self) -> SocketAddress {
+        const AF_INET: u32 = 2;
+        let address = if self.word::<{ offset_of!(bpf_sock_ops, family) }>() == AF_INET {
+            let v4 = self.word::<{ offset_of!(bpf_sock_ops, remote_ip4) }>();
+            Address::from_v4(v4.to_ne_bytes())
+        } else {
+            const FIRST: usize = offset_of!(bpf_sock_ops, remote_ip6);
+            Address {
+                words: [
+                    self.word::<{ FIRST }>(),
+                    self.word::<{ FIRST + 4 }>(),
+                    self.word::<{ FIRST + 8 }>(),
+                    self.word::<{ FIRST + 12 }>(),
+                ],
+            }
+        };
+        // In network byte order, and on little-endian machines in the upper half of the word.
+        let port = u32::from_be(self.word::<{ offset_of!(bpf_sock_ops, remote_port) }>()) as u16;
+        SocketAddress::new(address, port)
     }
 
     /// Smoothed round-trip time in ns; zero: not measured yet.

@@ -9,6 +9,7 @@
 //! | `getpeername4`, `getpeername6` | `cgroup/getpeername4`, `cgroup/getpeername6` | 5.8 |
 //! | `connection` | `sockops` | 5.11 |
 //! | `release` | `cgroup/sock_release` | 5.9 |
+//! | `meter_egress`, `meter_ingress` | `cgroup_skb` | 5.17 |
 //!
 //! The object as a whole has been seen to load, attach and count right on 6.1 and 6.18.
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
@@ -25,6 +26,7 @@ mod connect;
 mod connection;
 mod ctx;
 mod maps;
+mod meter;
 mod peer_name;
 mod release;
 mod source;

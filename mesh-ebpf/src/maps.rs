@@ -4,8 +4,11 @@
 //! Definitions are of the BTF kind throughout: socket storage exists in no other.
 
 mod atomic;
+pub(crate) mod metering;
 mod stored_row;
+mod stored_rpcs;
 mod stored_socket;
+pub(crate) mod turn;
 mod ways;
 
 pub(crate) use self::stored_row::StoredRow;
@@ -29,7 +32,7 @@ use mesh_common::histogram::{self, Histogram};
 use mesh_common::socket::SocketState;
 use mesh_common::source::HostSourceKey;
 use mesh_common::table::{
-    EndpointRecord, FrontendEntry, HEADER_ROWS, Row, TableHeader, TableReference,
+    EndpointEntry, EndpointRecord, FrontendEntry, HEADER_ROWS, Row, TableHeader, TableReference,
 };
 
 const MMAPABLE: usize = BPF_F_MMAPABLE as usize;
@@ -143,9 +146,15 @@ pub(crate) fn frontend(address: &SocketAddress) -> Option<u32> {
 /// The endpoint that listens there.
 #[inline(always)]
 pub(crate) fn endpoint_at(address: &SocketAddress) -> Option<u32> {
-    let id = ENDPOINT_ADDRS.get_ptr(address)?;
+    endpoint_entry_at(address).map(EndpointEntry::endpoint)
+}
+
+/// The endpoint that listens there, and whether it is the only one.
+#[inline(always)]
+pub(crate) fn endpoint_entry_at(address: &SocketAddress) -> Option<EndpointEntry> {
+    let entry = ENDPOINT_ADDRS.get_ptr(address)?;
     // SAFETY: a value of the map, an aligned word.
-    Some(unsafe { id.read_volatile() })
+    Some(EndpointEntry(unsafe { entry.read_volatile() }))
 }
 
 /// Where a service's table begins, in one read.

@@ -3,7 +3,7 @@
 //! Oldest kernel: 5.9 (socket storage for this hook).
 
 use crate::ctx::{self, Socket};
-use crate::{maps, tally};
+use crate::{maps, meter, tally};
 use aya_ebpf::macros::cgroup_sock;
 use aya_ebpf::programs::SockContext;
 use mesh_common::connection::ConnectError;
@@ -16,7 +16,9 @@ const ALLOW: i32 = 1;
 /// The application's last descriptor of a socket is closed.
 #[cgroup_sock(sock_release)]
 pub(crate) fn release(ctx: SockContext) -> i32 {
-    settle(ctx::released_socket(&ctx));
+    let socket = ctx::released_socket(&ctx);
+    settle(socket);
+    meter::released(socket);
     ALLOW
 }
 

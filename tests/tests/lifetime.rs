@@ -65,8 +65,8 @@ fn unload_leaves_no_program_link_map_pin_or_cgroup() -> Result {
     let before = groups(scene.node.cgroup().path());
     let agent = scene.node.start_agent(&[])?;
     let made = objects(&agent, scene.node.bpffs())?;
-    assert_eq!(made.programs.len(), 6, "{made:?}");
-    assert!(made.links.len() >= 6 && made.maps.len() >= 13, "{made:?}");
+    assert_eq!(made.programs.len(), 8, "{made:?}");
+    assert!(made.links.len() >= 8 && made.maps.len() >= 29, "{made:?}");
     assert_eq!(Client::run(&scene.caller, &dial(10))?.connected, 10);
     let status = agent.terminate()?;
     assert_eq!(status.code(), Some(0), "a graceful exit");
@@ -165,4 +165,26 @@ fn a_second_agent_beside_the_first_is_refused() -> Result {
     );
     assert_eq!(first.api("status")?["not_ready"], serde_json::json!([]));
     check_direct_path(&scene)
+}
+
+/// What the verifier goes through grows with every branch; it gives up at 1,000,000 instructions.
+const VERIFIED_MAX: u64 = 300_000;
+
+#[test]
+fn every_program_is_verified_with_room_to_spare() -> Result {
+    let scene = open_scene()?;
+    let agent = scene.node.start_agent(&[])?;
+    let status: serde_json::Value =
+        serde_json::from_str(&agent.command(&["status", "-o", "json"])?).expect("status is JSON");
+    let programs = status["programs"].as_array().expect("a list");
+    assert_eq!(programs.len(), 8);
+    for program in programs {
+        let verified = program["verified_instructions"].as_u64();
+        println!("{}: {verified:?} verified instructions", program["name"]);
+        assert!(
+            verified.is_some_and(|count| (1..=VERIFIED_MAX).contains(&count)),
+            "{program}"
+        );
+    }
+    Ok(())
 }

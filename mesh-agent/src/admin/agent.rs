@@ -1,12 +1,13 @@
 //! Where the admin server finds its answers.
 
-use crate::api::{Map, Status};
+use crate::api::{Map, Meter, Status};
 use crate::export::prometheus::{self, Exposition};
 use crate::export::read_process;
 use crate::lifecycle::Readiness;
-use crate::observe::{MapFill, Progress};
+use crate::observe::{Losses, MapFill, Progress};
 use crate::reconcile::{Inquiries, NoAnswer};
 use crate::sampler::{NoReading, Sampler};
+use crate::tracer::{Taps, TooManyTaps};
 use std::time::Instant;
 
 /// What does not change while the agent runs.
@@ -41,6 +42,10 @@ pub struct Readers {
     pub sampler: Sampler,
     /// What is in force.
     pub inquiries: Inquiries,
+    /// Single RPCs as they end.
+    pub taps: Taps,
+    /// Spans and lines that got lost.
+    pub losses: Losses,
 }
 
 /// Why a request has no answer now; asking again may help.
@@ -52,6 +57,9 @@ pub(super) enum Unavailable {
     /// No view of what is in force.
     #[error(transparent)]
     Answer(#[from] NoAnswer),
+    /// No place for one more reader of single RPCs.
+    #[error(transparent)]
+    Tap(#[from] TooManyTaps),
     /// A text could not be put together.
     #[error("cannot write the answer: {0}")]
     Format(String),
@@ -63,6 +71,7 @@ impl Readers {
         prometheus::render(Exposition {
             snapshot,
             progress: self.progress.figures(),
+            losses: self.losses.figures(),
             process: read_process(self.info.start_time_seconds),
             version: self.info.version,
         })
@@ -88,6 +97,7 @@ impl Readers {
             pins: self.info.pins.clone(),
             programs: overview.programs,
             maps: snapshot.maps.iter().map(Map::from).collect(),
+            meter: Meter::from(&snapshot.rpcs),
             configuration: overview.configuration,
         })
     }
@@ -102,6 +112,7 @@ impl From<&MapFill> for Map {
             waiting: fill.waiting,
             full_total: fill.full_total,
             memory_bytes: fill.memory_bytes,
+            is_per_cpu: fill.is_per_cpu,
         }
     }
 }

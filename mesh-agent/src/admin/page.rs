@@ -49,6 +49,7 @@ fn write_page(
         node = Escaped(&status.node)
     )?;
     write_state(page, status)?;
+    write_meter(page, status)?;
     write_services(page, plans)?;
     write_endpoints(page, plans)?;
     write_connections(page, connections)?;
@@ -103,6 +104,35 @@ fn write_state(page: &mut String, status: &Status) -> fmt::Result {
         writeln!(page, "<li class=\"bad\">{}</li>", Escaped(complaint))?;
     }
     page.write_str("</ul>\n")
+}
+
+/// How much of the traffic the meter understands, and what it takes.
+fn write_meter(page: &mut String, status: &Status) -> fmt::Result {
+    let meter = &status.meter;
+    begin_table(
+        page,
+        &format!("Meter ({} RPCs open)", meter.active),
+        &["connections that are"],
+        &["requests", "responses"],
+    )?;
+    for directions in &meter.directions {
+        writeln!(
+            page,
+            "<tr><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td></tr>",
+            Escaped(&directions.state),
+            directions.request,
+            directions.response,
+        )?;
+    }
+    end_table(page, meter.directions.len(), "/api/status")?;
+    let (_, fixed) = status.map_memory();
+    write!(page, "<p>{} of kernel memory in maps", bytes(fixed))?;
+    for map in &status.maps {
+        if let (Some(entries @ 1..), Some(capacity)) = (map.entries, map.capacity) {
+            write!(page, "; {} {entries} of {capacity}", Escaped(&map.name))?;
+        }
+    }
+    page.write_str("</p>\n")
 }
 
 fn write_services(page: &mut String, plans: &Plans) -> fmt::Result {

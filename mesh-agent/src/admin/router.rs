@@ -2,18 +2,22 @@
 
 use super::agent::{Readers, Unavailable};
 use super::page;
+use super::tap::{TapBody, Tapping};
+use crate::api::{Rpcs, TapQuery};
 use crate::export::prometheus;
 use crate::reconcile::Plans;
 use bytes::Bytes;
-use http_body_util::Full;
+use http_body_util::{Either, Full};
 use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use serde::{Serialize, Serializer};
 use std::fmt::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 /// Every path, with what it answers.
-pub(super) const PATHS: [(&str, &str); 9] = [
+pub(super) const PATHS: [(&str, &str); 11] = [
     ("/", "a page for people"),
     ("/metrics", "OpenMetrics"),
     ("/livez", "200 while the process is alive"),
@@ -23,6 +27,8 @@ pub(super) const PATHS: [(&str, &str); 9] = [
     ("/api/endpoints", "endpoints of the services in force"),
     ("/api/connections", "connections open now"),
     ("/api/problems", "what is wrong with the configuration"),
+    ("/api/rpcs", "RPCs by Service and method, counted so far"),
+    ("/api/tap", "single RPCs as they end, a line of JSON each"),
 ];
 
 /// Time within which every answer is put together; more means that a thread is stuck.
@@ -31,12 +37,17 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const JSON_LINES: HeaderValue = HeaderValue::from_static("application/x-ndjson");
 const OPENMETRICS: HeaderValue = HeaderValue::from_static(prometheus::CONTENT_TYPE);
 
-type Answer = Response<Full<Bytes>>;
+type Answer = Response<Either<Full<Bytes>, TapBody>>;
 
-/// Answers one request; its body, if it has one, is not read.
-pub(super) async fn answer<B>(readers: &Readers, request: &Request<B>) -> Answer {
+/// Answers one request; its body, if it has one, is not read. `is_tapping` is set while the answer goes on.
+pub(super) async fn answer<B>(
+    readers: &Readers,
+    request: &Request<B>,
+    is_tapping: &Arc<AtomicBool>,
+) -> Answer {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut refusal = text(
             StatusCode::METHOD_NOT_ALLOWED,
@@ -48,6 +59,9 @@ pub(super) async fn answer<B>(readers: &Readers, request: &Request<B>) -> Answer
         return refusal;
     }
     let path = request.uri().path();
+    if path == "/api/tap" {
+        return tap(readers, request.uri().query(), is_tapping);
+    }
     let routed = tokio::time::timeout(ANSWER_TIMEOUT, route(readers, path));
     match routed.await {
         Ok(Ok(answer)) => answer,
@@ -69,7 +83,7 @@ async fn route(readers: &Readers, path: &str) -> Result<Answer, Unavailable> {
         "/metrics" => Ok(respond(
             StatusCode::OK,
             OPENMETRICS,
-            readers.metrics().await?,
+            whole(readers.metrics().await?),
         )),
         "/livez" => Ok(text(StatusCode::OK, "alive\n".to_owned())),
         "/readyz" => Ok(ready(&readers.readiness.missing())),
@@ -81,8 +95,24 @@ async fn route(readers: &Readers, path: &str) -> Result<Answer, Unavailable> {
             endpoints: &readers.inquiries.plans().await?,
         }),
         "/api/connections" => json(&*readers.sampler.connections().await?),
+        "/api/rpcs" => json(&Rpcs::from(&*readers.sampler.snapshot().await?)),
         "/api/problems" => json(&readers.inquiries.problems().await?),
         unknown => Ok(not_found(unknown)),
+    }
+}
+
+fn tap(readers: &Readers, query: Option<&str>, is_tapping: &Arc<AtomicBool>) -> Answer {
+    let query = match TapQuery::parse(query.unwrap_or_default()) {
+        Ok(query) => query,
+        Err(error) => return text(StatusCode::BAD_REQUEST, format!("{error}\n")),
+    };
+    let limit = query.limit;
+    match readers.taps.open(query) {
+        Ok(tap) => {
+            let lines = TapBody::new(tap, limit, Tapping::mark(is_tapping));
+            respond(StatusCode::OK, JSON_LINES, Either::Right(lines))
+        }
+        Err(error) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")),
     }
 }
 
@@ -126,11 +156,11 @@ fn not_found(path: &str) -> Answer {
 }
 
 fn text(status: StatusCode, body: String) -> Answer {
-    respond(status, TEXT, body)
+    respond(status, TEXT, whole(body))
 }
 
 fn html(body: String) -> Answer {
-    let mut page = respond(StatusCode::OK, HTML, body);
+    let mut page = respond(StatusCode::OK, HTML, whole(body));
     page.headers_mut().insert(
         CONTENT_SECURITY_POLICY,
         HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'"),
@@ -141,11 +171,19 @@ fn html(body: String) -> Answer {
 fn json(value: &impl Serialize) -> Result<Answer, Unavailable> {
     let body =
         serde_json::to_string(value).map_err(|error| Unavailable::Format(error.to_string()))?;
-    Ok(respond(StatusCode::OK, JSON, body))
+    Ok(respond(StatusCode::OK, JSON, whole(body)))
 }
 
-fn respond(status: StatusCode, content_type: HeaderValue, body: String) -> Answer {
-    let mut response = Response::new(Full::new(Bytes::from(body)));
+fn whole(body: String) -> Either<Full<Bytes>, TapBody> {
+    Either::Left(Full::new(Bytes::from(body)))
+}
+
+fn respond(
+    status: StatusCode,
+    content_type: HeaderValue,
+    body: Either<Full<Bytes>, TapBody>,
+) -> Answer {
+    let mut response = Response::new(body);
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, content_type);

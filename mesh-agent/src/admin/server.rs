@@ -11,6 +11,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
@@ -23,7 +24,8 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 const HEAD_BYTES_MAX: usize = 8 * 1024;
 /// Header lines of a request.
 const HEADERS_MAX: usize = 64;
-/// A connection is asked to end at this age, so that a reader that stalls cannot hold its place for long.
+/// A connection is asked to end at this age, so that a reader that stalls cannot hold its place for long. Somebody who
+/// taps may stay: there are fewer places for that than connections.
 const CONNECTION_AGE_MAX: Duration = Duration::from_secs(60);
 /// Time for an answer that is under way when its connection shall end.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
@@ -110,6 +112,8 @@ impl AdminServer {
             }
         }
         drop(self.listener);
+        // Answers that go on end here, all others by themselves.
+        readers.taps.close();
         while connections.join_next().await.is_some() {}
     }
 }
@@ -119,9 +123,11 @@ async fn serve_connection(
     readers: Arc<Readers>,
     mut stop: watch::Receiver<bool>,
 ) {
+    let is_tapping = Arc::new(AtomicBool::new(false));
+    let mark = Arc::clone(&is_tapping);
     let service = service_fn(move |request| {
-        let readers = Arc::clone(&readers);
-        async move { Ok::<_, Infallible>(router::answer(&readers, &request).await) }
+        let (readers, mark) = (Arc::clone(&readers), Arc::clone(&mark));
+        async move { Ok::<_, Infallible>(router::answer(&readers, &request, &mark).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -130,9 +136,15 @@ async fn serve_connection(
         .max_headers(HEADERS_MAX)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
+    let aged = async {
+        sleep(CONNECTION_AGE_MAX).await;
+        while is_tapping.load(Ordering::Relaxed) {
+            sleep(CONNECTION_AGE_MAX).await;
+        }
+    };
     tokio::select! {
         ended = &mut connection => return log_end(ended),
-        () = sleep(CONNECTION_AGE_MAX) => {}
+        () = aged => {}
         _ = stop.wait_for(|stop| *stop) => {}
     }
     connection.as_mut().graceful_shutdown();

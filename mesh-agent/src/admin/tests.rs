@@ -1,15 +1,17 @@
 //! The admin server through its socket, over a real reconcile thread and sampler that have no kernel below them.
 
 use super::{AdminError, AdminServer, AgentInfo, Readers};
-use crate::api::{Connections, Endpoints, Problems, Services, Status};
+use crate::api::{Connections, Endpoints, Problems, Rpcs, Services, Status};
 use crate::export::prometheus::CONTENT_TYPE;
 use crate::lifecycle::{Readiness, Step, Worker};
 use crate::model::NodeIdentity;
-use crate::observe::{MapFill, OpenConnection, Progress, Snapshot};
+use crate::observe::{Losses, MapFill, OpenConnection, Progress, Snapshot};
 use crate::plan::Catalog;
 use crate::reconcile::{self, Inbox, Reconciler, SyncReport};
 use crate::sampler::{Measurements, Sampler};
+use crate::tracer::Taps;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -78,6 +80,8 @@ impl Bench {
             progress,
             sampler: sampler.clone(),
             inquiries: inbox.inquiries(),
+            taps: Taps::new(Arc::new(|| {}), Losses::default()),
+            losses: Losses::default(),
         };
         let (stop, stopping) = watch::channel(false);
         let server = AdminServer::bind("127.0.0.1:0".parse().unwrap(), false)
@@ -127,7 +131,6 @@ impl Bench {
 fn measurements() -> Measurements {
     Measurements {
         snapshot: Box::new(|_| Snapshot {
-            connections: vec![],
             counters: vec![("rewritten", 3)],
             maps: vec![MapFill {
                 name: "FRONTENDS",
@@ -136,7 +139,9 @@ fn measurements() -> Measurements {
                 waiting: 0,
                 full_total: 4,
                 memory_bytes: 4_096,
+                is_per_cpu: false,
             }],
+            ..Snapshot::default()
         }),
         connections: Box::new(|_| {
             vec![OpenConnection {
@@ -193,6 +198,8 @@ fn every_path_answers_with_its_type_and_json_reads_back() {
         let endpoints: Endpoints =
             serde_json::from_str(&bench.get("/api/endpoints").await.body).unwrap();
         assert_eq!(endpoints, Endpoints::default());
+        let rpcs: Rpcs = serde_json::from_str(&bench.get("/api/rpcs").await.body).unwrap();
+        assert!(rpcs.methods.is_empty());
         let problems: Problems =
             serde_json::from_str(&bench.get("/api/problems").await.body).unwrap();
         assert_eq!(problems.total, 0);
@@ -246,6 +253,30 @@ fn only_reading_is_possible_and_unknown_paths_list_the_known() {
         assert_eq!(unknown.status(), 404);
         assert!(unknown.body.contains("/metrics"), "{}", unknown.body);
         bench.stop().await;
+    });
+}
+
+#[test]
+fn a_tap_goes_on_until_the_server_ends_and_a_wrong_one_says_why() {
+    run(async {
+        let bench = Bench::start().await;
+        let wrong = bench.get("/api/tap?status=SAD").await;
+        assert_eq!(wrong.status(), 400);
+        assert!(wrong.body.contains("SAD"), "{}", wrong.body);
+        let none = bench.get("/api/tap?limit=0").await;
+        assert_eq!((none.status(), none.body.as_str()), (200, "0\r\n\r\n"));
+
+        let mut tap = TcpStream::connect(bench.address).await.unwrap();
+        tap.write_all(b"GET /api/tap HTTP/1.1\r\nhost: mesh\r\n\r\n")
+            .await
+            .unwrap();
+        let mut begin = [0; 15];
+        tap.read_exact(&mut begin).await.unwrap();
+        assert_eq!(&begin, b"HTTP/1.1 200 OK");
+        bench.stop().await;
+        let mut rest = String::new();
+        tap.read_to_string(&mut rest).await.unwrap();
+        assert!(rest.ends_with("\r\n0\r\n\r\n"), "{rest}");
     });
 }
 

@@ -1,4 +1,6 @@
-//! Bytes and durations as people read them.
+//! Bytes and durations as people read and write them.
+
+use std::time::Duration;
 
 /// Bytes in binary units: `512 B`, `1.5 KiB`, `20.0 MiB`.
 #[must_use]
@@ -63,9 +65,61 @@ pub fn duration(seconds: f64) -> String {
     format!("{}d{:02}h", hours / 24, hours % 24)
 }
 
+/// Reads a duration with its unit: `250us`, `1.5ms`, `2s`, `1m`.
+///
+/// # Errors
+/// If it has no number, no unit, or is longer than a day.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    const UNITS: [(&str, f64); 6] = [
+        // Before `s` and `m`, which end or begin them.
+        ("ns", 1e-9),
+        ("us", 1e-6),
+        ("µs", 1e-6),
+        ("ms", 1e-3),
+        ("s", 1.0),
+        ("m", 60.0),
+    ];
+    const SECONDS_MAX: f64 = 86_400.0;
+    let parsed = UNITS.iter().find_map(|(unit, seconds)| {
+        let number: f64 = text.strip_suffix(unit)?.trim_end().parse().ok()?;
+        Some(number * seconds)
+    });
+    match parsed {
+        Some(seconds) if (0.0..=SECONDS_MAX).contains(&seconds) => {
+            Ok(Duration::from_secs_f64(seconds))
+        }
+        _ => Err(format!(
+            "{text:?} is no duration of at most a day; write 250us, 10ms, 1.5s or 2m"
+        )),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{bytes, count, duration};
+    use super::{bytes, count, duration, parse_duration};
+    use std::time::Duration;
+
+    #[test]
+    fn a_duration_needs_a_number_and_a_unit() {
+        for (text, expected_ns) in [
+            ("250us", Some(250_000)),
+            ("250µs", Some(250_000)),
+            ("1.5 ms", Some(1_500_000)),
+            ("0s", Some(0)),
+            ("2m", Some(120_000_000_000)),
+            ("7ns", Some(7)),
+            ("", None),
+            ("s", None),
+            ("10", None),
+            ("-1s", None),
+            ("NaNs", None),
+            ("infs", None),
+            ("2000m", None),
+        ] {
+            let parsed = parse_duration(text).ok();
+            assert_eq!(parsed, expected_ns.map(Duration::from_nanos), "{text}");
+        }
+    }
 
     #[test]
     fn one_thing_is_singular() {

@@ -1,6 +1,7 @@
 //! How the agent is.
 
 use super::Problem;
+use crate::observe::RpcFigures;
 use serde::{Deserialize, Serialize};
 
 /// `/api/status`.
@@ -26,6 +27,8 @@ pub struct Status {
     pub programs: Vec<Program>,
     /// The kernel maps.
     pub maps: Vec<Map>,
+    /// The meter of RPCs.
+    pub meter: Meter,
     /// The configuration.
     pub configuration: Configuration,
 }
@@ -35,6 +38,17 @@ impl Status {
     #[must_use]
     pub fn full_maps(&self) -> Vec<&Map> {
         self.maps.iter().filter(|map| map.is_full()).collect()
+    }
+
+    /// Kernel memory of the maps, in bytes: of all, and of those that are there once, whatever the number of CPUs.
+    #[must_use]
+    pub fn map_memory(&self) -> (u64, u64) {
+        let sum = |maps: &mut dyn Iterator<Item = &Map>| maps.map(|map| map.memory_bytes).sum();
+        let all = sum(&mut self.maps.iter());
+        (
+            all,
+            sum(&mut self.maps.iter().filter(|map| !map.is_per_cpu)),
+        )
     }
 
     /// Whether nothing is wrong; warnings alone are fine.
@@ -57,6 +71,9 @@ pub struct Program {
     pub name: String,
     /// Its id in the kernel.
     pub id: u32,
+    /// Instructions that the kernel's verifier went through to accept it; it gives up at 1,000,000. None: not told.
+    #[serde(default)]
+    pub verified_instructions: Option<u32>,
     /// The cgroup it is attached to.
     pub attached_to: Option<String>,
 }
@@ -76,6 +93,8 @@ pub struct Map {
     pub full_total: u64,
     /// Kernel memory in bytes.
     pub memory_bytes: u64,
+    /// Whether it is there once per CPU.
+    pub is_per_cpu: bool,
 }
 
 impl Map {
@@ -90,6 +109,63 @@ impl Map {
     #[must_use]
     pub const fn is_fixed(&self) -> bool {
         self.entries.is_some() && self.capacity.is_none()
+    }
+}
+
+/// How the meter of RPCs is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Meter {
+    /// RPCs that are open now.
+    pub active: u64,
+    /// What became of RPCs.
+    pub rpcs: Vec<Count>,
+    /// Directions of open connections, by how much of them the meter understands.
+    pub directions: Vec<MeteredDirections>,
+    /// Why something was not metered, where that has happened.
+    pub skipped: Vec<Count>,
+}
+
+/// A count and what of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Count {
+    /// What is counted.
+    pub name: String,
+    /// How many.
+    pub count: u64,
+}
+
+/// Directions in one state of the meter.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MeteredDirections {
+    /// The state.
+    pub state: String,
+    /// From client to server.
+    pub request: u64,
+    /// From server to client.
+    pub response: u64,
+}
+
+impl From<&RpcFigures> for Meter {
+    fn from(figures: &RpcFigures) -> Self {
+        let count = |(name, count): &(&'static str, u64)| Count {
+            name: (*name).to_owned(),
+            count: *count,
+        };
+        let skipped = figures.skipped.iter().filter(|(_, count)| *count > 0);
+        Self {
+            active: figures.active,
+            rpcs: figures.events.iter().map(count).collect(),
+            directions: figures
+                .directions
+                .iter()
+                .map(|directions| MeteredDirections {
+                    state: directions.state.to_owned(),
+                    request: directions.request,
+                    response: directions.response,
+                })
+                .collect(),
+            skipped: skipped.map(count).collect(),
+        }
     }
 }
 

@@ -2,8 +2,10 @@
 
 use crate::kernel;
 use crate::model::NodeIdentity;
+use crate::tracer::TraceChoice;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use tonic::transport::Uri;
 
 /// What the agent needs to know, already checked.
 #[derive(Clone, Debug)]
@@ -20,4 +22,15 @@ pub struct Settings {
     pub admin: SocketAddr,
     /// Whether that may be an address that other machines reach.
     pub admin_remote: bool,
+    /// Where spans go; `None`: there are none.
+    pub traces: Option<TraceSettings>,
+}
+
+/// Where spans go, and which.
+#[derive(Clone, Debug)]
+pub struct TraceSettings {
+    /// The collector.
+    pub collector: Uri,
+    /// Which RPCs give spans.
+    pub choice: TraceChoice,
 }

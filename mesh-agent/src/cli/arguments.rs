@@ -1,8 +1,12 @@
-//! Flags that several commands share. Each is also an environment variable.
+//! Flags that several commands share, or that make sense together only. Each is also an environment variable.
 
+use crate::api::quantity::parse_duration;
+use crate::app::{TraceChoice, TraceSettings};
 use crate::kernel::{self, Injections, KernelError};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
+use tonic::transport::Uri;
 
 /// Where the programs are attached and pinned.
 #[derive(Clone, Debug, clap::Args)]
@@ -40,6 +44,59 @@ pub(super) struct AdminArgument {
         default_value = "127.0.0.1:15000"
     )]
     pub(super) admin: SocketAddr,
+}
+
+/// Where spans of RPCs go, and which RPCs give some.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct TraceArguments {
+    /// Collector that gets spans of RPCs over OTLP/gRPC, as `http://HOST:PORT` [default: none]
+    #[arg(long, env = "MESH_OTLP", value_name = "URL", value_parser = parse_collector)]
+    pub(super) otlp: Option<Uri>,
+
+    /// Share of RPCs that give spans where the caller did not decide (with --otlp; 0 to 1)
+    #[arg(long, env = "MESH_TRACE_RATIO", value_name = "SHARE", default_value_t = 0.01, value_parser = parse_ratio)]
+    pub(super) trace_ratio: f64,
+
+    /// RPCs that take so long always give spans (with --otlp; 0s: none for that)
+    #[arg(long, env = "MESH_TRACE_SLOW", value_name = "DURATION", default_value = "1s", value_parser = parse_duration)]
+    pub(super) trace_slow: Duration,
+
+    /// Whether RPCs that fail always give spans (with --otlp)
+    #[arg(long, env = "MESH_TRACE_FAILED", value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
+    pub(super) trace_failed: bool,
+}
+
+impl TraceArguments {
+    /// `None` without a collector.
+    pub(super) fn settings(&self) -> Option<TraceSettings> {
+        Some(TraceSettings {
+            collector: self.otlp.clone()?,
+            choice: TraceChoice {
+                ratio: self.trace_ratio,
+                slow: self.trace_slow,
+                failed: self.trace_failed,
+                parent: true,
+            },
+        })
+    }
+}
+
+fn parse_collector(text: &str) -> Result<Uri, String> {
+    let uri: Uri = text.parse().map_err(|error| format!("{error}"))?;
+    match (uri.scheme_str(), uri.host()) {
+        (Some("http"), Some(host)) if !host.is_empty() => Ok(uri),
+        (Some("https"), _) => {
+            Err("TLS is not built in; name a collector on this node by http://".to_owned())
+        }
+        _ => Err("write http://HOST:PORT".to_owned()),
+    }
+}
+
+fn parse_ratio(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(ratio) if (0.0..=1.0).contains(&ratio) => Ok(ratio),
+        _ => Err("write a number from 0 to 1".to_owned()),
+    }
 }
 
 /// A test aid: lets a probe fail on a machine where none does.

@@ -30,6 +30,15 @@ impl OutputFormat {
     }
 }
 
+/// Prints a text for a width in place of what is on the terminal; elsewhere, below it.
+pub(super) fn redraw(text: impl FnOnce(Option<usize>) -> String) {
+    const HOME_AND_CLEAR: &str = "\x1b[H\x1b[2J";
+    let width = width();
+    let clear = if width.is_some() { HOME_AND_CLEAR } else { "" };
+    let text = printable(&text(width));
+    write_all(&mut io::stdout().lock(), &format!("{clear}{text}"));
+}
+
 /// Width of the terminal; `None`: not a terminal, nothing is cut.
 fn width() -> Option<usize> {
     let stdout = io::stdout();

@@ -1,6 +1,6 @@
 //! `mesh-agent run`
 
-use super::arguments::ProbeArguments;
+use super::arguments::{ProbeArguments, TraceArguments};
 use super::{AdminArgument, CommandError, KernelArguments, Verdict};
 use crate::app::{self, LogFormat, Settings};
 use crate::kernel::{self, Capacities, LogLevel};
@@ -43,6 +43,10 @@ pub(super) struct RunArguments {
     #[command(flatten)]
     pub(super) capacities: CapacityArguments,
 
+    /// Where spans go, and which.
+    #[command(flatten)]
+    pub(super) traces: TraceArguments,
+
     /// How the agent logs.
     #[command(flatten)]
     pub(super) log: LogArguments,
@@ -66,6 +70,14 @@ pub(super) struct CapacityArguments {
     /// Pairs of source and destination that connections are counted for
     #[arg(long, env = "MESH_CONNECTION_CAPACITY", value_name = "N", default_value_t = 16_384, value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
     pub(super) connection_capacity: u32,
+
+    /// RPCs that are open at once
+    #[arg(long, env = "MESH_STREAM_CAPACITY", value_name = "N", default_value_t = 32_768, value_parser = clap::value_parser!(u32).range(1..=4_194_304))]
+    pub(super) stream_capacity: u32,
+
+    /// Rows that RPCs are counted in: source, destination, method, status, and whose view it is
+    #[arg(long, env = "MESH_RPC_CAPACITY", value_name = "N", default_value_t = 16_384, value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
+    pub(super) rpc_capacity: u32,
 
     /// Processes of the host that are counted under their own name
     #[arg(long, env = "MESH_HOST_SOURCE_CAPACITY", value_name = "N", default_value_t = 1_024, value_parser = clap::value_parser!(u32).range(1..=65_536))]
@@ -131,6 +143,8 @@ impl From<CapacityArguments> for Capacities {
             services: arguments.service_capacity,
             endpoints: arguments.endpoint_capacity,
             connections: arguments.connection_capacity,
+            streams: arguments.stream_capacity,
+            rpcs: arguments.rpc_capacity,
             host_sources: arguments.host_source_capacity,
             namespaces: arguments.namespace_capacity,
         }
@@ -151,6 +165,7 @@ impl RunArguments {
             node: self.node()?,
             admin: self.admin.admin,
             admin_remote: self.admin_remote,
+            traces: self.traces.settings(),
         })
     }
 

@@ -3,7 +3,7 @@
 use super::table::{Column, Table};
 use super::{AdminArgument, CommandError, OutputFormat, Verdict, client};
 use crate::api::quantity::{bytes, count, duration};
-use crate::api::{Configuration, Map, Status};
+use crate::api::{Configuration, Count, Map, Meter, Status};
 use mesh_common::names;
 use std::fmt::{self, Write as _};
 
@@ -49,6 +49,7 @@ fn write_text(text: &mut String, status: &Status, width: Option<usize>) -> fmt::
     writeln!(text, "cgroup   {}", status.cgroup)?;
     writeln!(text, "pins     {}", status.pins)?;
     write_configuration(text, &status.configuration)?;
+    write_meter(text, &status.meter)?;
     write_programs(text, status, width)?;
     write_maps(text, status, width)?;
     write_problems(text, &status.configuration)
@@ -82,11 +83,49 @@ fn write_configuration(text: &mut String, configuration: &Configuration) -> fmt:
     )
 }
 
+fn write_meter(text: &mut String, meter: &Meter) -> fmt::Result {
+    let open = usize::try_from(meter.active).unwrap_or(usize::MAX);
+    let rpcs = counts(&meter.rpcs);
+    let separator = if rpcs.is_empty() { "" } else { "; " };
+    writeln!(
+        text,
+        "meter    {} open{separator}{rpcs}",
+        count(open, "RPC")
+    )?;
+    let directions: Vec<_> = meter
+        .directions
+        .iter()
+        .filter(|directions| directions.request + directions.response > 0)
+        .map(|directions| {
+            let (request, response) = (directions.request, directions.response);
+            format!("{request}/{response} {}", directions.state)
+        })
+        .collect();
+    if !directions.is_empty() {
+        let directions = directions.join(", ");
+        writeln!(text, "         directions (request/response): {directions}")?;
+    }
+    if !meter.skipped.is_empty() {
+        writeln!(text, "         not metered: {}", counts(&meter.skipped))?;
+    }
+    Ok(())
+}
+
+/// The counts that are not zero.
+fn counts(counts: &[Count]) -> String {
+    let counts = counts.iter().filter(|count| count.count > 0);
+    let counts: Vec<_> = counts
+        .map(|count| format!("{} {}", count.count, count.name))
+        .collect();
+    counts.join(", ")
+}
+
 fn write_programs(text: &mut String, status: &Status, width: Option<usize>) -> fmt::Result {
     let mut programs = Table::new(
         [
             Column::text("program"),
             Column::number("id"),
+            Column::number("verified"),
             Column::name("attached to"),
         ],
         width,
@@ -96,6 +135,9 @@ fn write_programs(text: &mut String, status: &Status, width: Option<usize>) -> f
         programs.row([
             program.name.clone(),
             program.id.to_string(),
+            program
+                .verified_instructions
+                .map_or_else(|| "-".to_owned(), |count| count.to_string()),
             attached.unwrap_or_else(|| "NOT ATTACHED".to_owned()),
         ]);
     }
@@ -126,8 +168,13 @@ fn write_maps(text: &mut String, status: &Status, width: Option<usize>) -> fmt::
         ]);
     }
     write!(text, "\n{maps}")?;
-    let total = status.maps.iter().map(|map| map.memory_bytes).sum();
-    writeln!(text, "{} of kernel memory in all", bytes(total))?;
+    let (all, fixed) = status.map_memory();
+    writeln!(
+        text,
+        "{} of kernel memory in all, {} whatever the number of CPUs",
+        bytes(all),
+        bytes(fixed)
+    )?;
     for map in status.full_maps() {
         writeln!(
             text,
@@ -159,6 +206,12 @@ fn remedy(map: &str) -> &'static str {
         | names::ENDPOINT_ADDRESSES
         | names::WORKLOAD_ADDRESSES => "raise --endpoint-capacity and restart the agent",
         names::CONNECTIONS => "raise --connection-capacity and restart the agent",
+        names::STREAMS => "raise --stream-capacity and restart the agent",
+        names::RPCS => "raise --rpc-capacity and restart the agent",
+        names::METHODS => "methods without room are counted as _OTHER",
+        names::METER_CONNECTIONS | names::PAIRS | names::EARLY | names::HELD => {
+            "what finds no room is not metered"
+        }
         names::HOST_SOURCES | names::HOST_SOURCE_NEXT => {
             "raise --host-source-capacity and restart the agent"
         }
@@ -186,154 +239,4 @@ fn write_problems(text: &mut String, configuration: &Configuration) -> fmt::Resu
 }
 
 #[cfg(test)]
-mod tests {
-    use super::text;
-    use crate::api::{Configuration, Map, Problem, Program, Severity, Status};
-
-    fn status() -> Status {
-        Status {
-            version: "0.1.0".to_owned(),
-            pid: 4_711,
-            uptime_seconds: 7_500,
-            node: "node-1".to_owned(),
-            not_ready: vec![],
-            degraded: vec![],
-            cgroup: "/sys/fs/cgroup".to_owned(),
-            pins: "/sys/fs/bpf/mesh/v1".to_owned(),
-            programs: vec![Program {
-                name: "connect4".to_owned(),
-                id: 31,
-                attached_to: Some("/sys/fs/cgroup".to_owned()),
-            }],
-            maps: vec![
-                Map {
-                    name: "FRONTENDS".to_owned(),
-                    entries: Some(24),
-                    capacity: Some(4_096),
-                    waiting: 0,
-                    full_total: 0,
-                    memory_bytes: 393_216,
-                },
-                Map {
-                    name: "SOCKETS".to_owned(),
-                    entries: None,
-                    capacity: None,
-                    waiting: 0,
-                    full_total: 0,
-                    memory_bytes: 4_096,
-                },
-            ],
-            configuration: Configuration {
-                source: "/etc/mesh".to_owned(),
-                generation_seen: 7,
-                generation_kernel: 7,
-                services: 12,
-                endpoints: 30,
-                ..Configuration::default()
-            },
-        }
-    }
-
-    #[test]
-    fn a_healthy_agent_in_one_screen() {
-        assert!(status().is_fine());
-        assert_eq!(
-            format!("\n{}", text(&status(), Some(100))),
-            "
-mesh-agent 0.1.0, process 4711, up 2h05m
-state    ready
-level    full function
-node     node-1
-cgroup   /sys/fs/cgroup
-pins     /sys/fs/bpf/mesh/v1
-config   /etc/mesh
-         generation 7 seen, 7 in the kernel; 12 services, 30 endpoints
-         0 errors, 0 warnings, 0 objects rejected
-
-PROGRAM   ID  ATTACHED TO
-connect4  31  /sys/fs/cgroup
-
-MAP        ENTRIES  CAPACITY  FILL     MEMORY  WAS FULL
-FRONTENDS       24      4096   0 %  384.0 KiB         0
-SOCKETS          -         -     -    4.0 KiB         0
-388.0 KiB of kernel memory in all
-"
-        );
-    }
-
-    #[test]
-    fn a_map_that_has_no_room_is_named_with_what_to_do() {
-        let mut at_capacity = status();
-        at_capacity.maps[0].entries = at_capacity.maps[0].capacity;
-        let mut waited_for = status();
-        waited_for.maps[0].waiting = 1;
-        for mut status in [at_capacity, waited_for] {
-            status.maps[0].full_total = 3;
-            assert!(!status.is_fine());
-            let text = text(&status, Some(100));
-            assert!(
-                text.contains(
-                    "map FRONTENDS is FULL: 3 times it had no room for one more; what is in it keeps working; \
-                     raise --service-capacity"
-                ),
-                "{text}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_map_that_was_full_once_is_fine_again_and_a_fixed_array_is_never_full() {
-        let mut status = status();
-        status.maps[0].full_total = 3;
-        status.maps[1].entries = Some(13);
-        assert!(status.is_fine());
-        let text = text(&status, Some(100));
-        assert!(text.contains("4096    0 %  384.0 KiB         3"), "{text}");
-        assert!(
-            text.contains("SOCKETS         13         -  fixed"),
-            "{text}"
-        );
-    }
-
-    #[test]
-    fn the_first_problems_are_shown_with_their_total() {
-        let mut status = status();
-        status.configuration.rejected = 1;
-        status.configuration.errors = 2;
-        status.configuration.warnings = 10;
-        status.configuration.problems = vec![Problem {
-            severity: Severity::Error,
-            file: "shop.yaml".to_owned(),
-            line: 3,
-            object: None,
-            path: String::new(),
-            text: "shop.yaml:3: spec.ports[0].port: not a port (found 0); 1 to 65535".to_owned(),
-        }];
-        assert!(!status.is_fine());
-        let text = text(&status, Some(100));
-        assert!(
-            text.ends_with(
-                "problems (the first 1 of 12):\n  error: shop.yaml:3: spec.ports[0].port: not a port \
-                 (found 0); 1 to 65535\n"
-            ),
-            "{text}"
-        );
-    }
-
-    #[test]
-    fn what_is_not_right_stands_in_capitals() {
-        let mut status = status();
-        status.not_ready = vec!["the programs are not attached and pinned yet".to_owned()];
-        status.degraded = vec!["no BTF".to_owned()];
-        status.programs[0].attached_to = None;
-        assert!(!status.is_fine());
-        let text = text(&status, None);
-        for part in [
-            "NOT READY: the programs",
-            "DEGRADED: no BTF",
-            "NOT ATTACHED",
-        ] {
-            assert!(text.contains(part), "{part} in {text}");
-        }
-    }
-}
+mod tests;

@@ -38,6 +38,25 @@ fn wrong_usage_exits_with_2_and_help_with_0() {
             ][..],
             2,
         ),
+        (
+            &[
+                "mesh-agent",
+                "run",
+                "--config",
+                "x",
+                "--otlp",
+                "https://a:1",
+            ][..],
+            2,
+        ),
+        (
+            &["mesh-agent", "run", "--config", "x", "--trace-ratio", "2"][..],
+            2,
+        ),
+        (
+            &["mesh-agent", "run", "--config", "x", "--trace-slow", "9"][..],
+            2,
+        ),
         (&["mesh-agent", "status", "--admin", "localhost"][..], 2),
         (&["mesh-agent", "status", "-o", "xml"][..], 2),
         (&["mesh-agent", "--help"][..], 0),
@@ -84,7 +103,8 @@ fn settings_shown() -> String {
         let default = flag.get_default_values().first();
         let value = match default.map(|value| value.to_str().unwrap()) {
             _ if matches!(flag.get_action(), ArgAction::SetTrue) => "false".to_owned(),
-            Some(number) if number.parse::<u64>().is_ok() => number.to_owned(),
+            Some(number) if number.parse::<f64>().is_ok() => number.to_owned(),
+            Some(truth) if truth.parse::<bool>().is_ok() => truth.to_owned(),
             Some(text) => format!("\"{text}\""),
             None => "\"\"".to_owned(),
         };

@@ -52,6 +52,43 @@ const FLOW_AND_ERRNO: &[&str] = &[
     "errno",
 ];
 
+/// Labels of calls as their client sees them.
+const CLIENT_CALL: &[&str] = &[
+    "rpc_system_name",
+    "rpc_method",
+    "rpc_status_code",
+    "source_workload",
+    "source_namespace",
+    "destination_service",
+    "destination_namespace",
+    "destination_workload",
+    "path",
+];
+
+/// Labels of calls as their server sees them.
+const SERVER_CALL: &[&str] = &[
+    "rpc_system_name",
+    "rpc_method",
+    "rpc_status_code",
+    "source_workload",
+    "source_namespace",
+    "destination_service",
+    "destination_namespace",
+    "destination_workload",
+];
+
+/// Labels of what is counted once per RPC and node. `path` is empty where the server alone is on the node.
+const RPC: &[&str] = &[
+    "rpc_system_name",
+    "rpc_method",
+    "source_workload",
+    "source_namespace",
+    "destination_service",
+    "destination_namespace",
+    "destination_workload",
+    "path",
+];
+
 /// Declares the instruments, and the list of all of them in the order of the exposition.
 macro_rules! instruments {
     ($($ident:ident: $kind:ident $name:literal, $unit:expr, $labels:expr, $help:literal;)*) => {
@@ -87,6 +124,24 @@ instruments! {
         "Payload bytes received from the endpoint, open connections included.";
     RETRANSMITS: Counter "mesh_connection_retransmits", None, FLOW,
         "TCP segments sent again, open connections included.";
+    CLIENT_CALLS: Histogram "rpc_client_call_duration", Some(Unit::Seconds), CLIENT_CALL,
+        "Time from the request's headers to the end of the response, for calls by clients on this node.";
+    SERVER_CALLS: Histogram "rpc_server_call_duration", Some(Unit::Seconds), SERVER_CALL,
+        "Time from the request's headers to the end of the response, for calls to servers on this node.";
+    RPC_ACTIVE: Gauge "mesh_rpc_active", None, RPC,
+        "RPCs that are open now, under the label they began with.";
+    RPC_FIRST_RESPONSE: Histogram "mesh_rpc_time_to_first_response", Some(Unit::Seconds), RPC,
+        "Time from the request's headers to the response's, open RPCs included; path is empty where the server alone is on this node.";
+    RPC_REQUEST: Counter "mesh_rpc_request", Some(Unit::Bytes), RPC,
+        "Payload bytes of requests, open RPCs included; path is empty where the server alone is on this node.";
+    RPC_RESPONSE: Counter "mesh_rpc_response", Some(Unit::Bytes), RPC,
+        "Payload bytes of responses, open RPCs included; path is empty where the server alone is on this node.";
+    METER_RPCS: Counter "mesh_meter_rpcs", None, &["event"],
+        "What became of RPCs: started = completed + active + aborted + lost + table_full; orphan_response stands apart.";
+    METER_CONNECTIONS: Gauge "mesh_meter_connections", None, &["state", "direction"],
+        "Directions of open connections by how much of them the meter understands.";
+    METER_SKIPPED: Counter "mesh_meter_skipped", None, &["reason"],
+        "Bytes or RPCs that were not metered as they might have been, by reason; see the table of reasons in the documentation.";
     MAP_ENTRIES: Gauge "mesh_bpf_map_entries", None, &["map"],
         "Entries in use in a kernel map.";
     MAP_CAPACITY: Gauge "mesh_bpf_map_capacity", None, &["map"],
@@ -95,6 +150,8 @@ instruments! {
         "Times a kernel map had no room for one more entry.";
     DECISIONS: Counter "mesh_kernel_decisions", None, &["reason"],
         "What the kernel programs decided, by reason; see the table of reasons in the documentation.";
+    EVENTS_LOST: Counter "mesh_events_lost", None, &["kind"],
+        "Single RPCs that were chosen and then lost: observation (the kernel's ring was full), span, tap (a line of it).";
     GENERATION: Gauge "mesh_config_generation", None, &["target"],
         "Generation of the configuration: last seen by the agent, and in force in the kernel.";
     REJECTED: Gauge "mesh_config_rejected", None, &[],

@@ -1,13 +1,16 @@
 //! The exposition: OpenMetrics text of everything measured at one moment.
 
+mod rpc;
+
 use super::instrument::{
-    ACTIVE, APPLY_FAILED, BUILD, CLOSED, CONNECT_DURATION, CPU, DECISIONS, FAILED, GENERATION,
-    Instrument, MAP_CAPACITY, MAP_ENTRIES, MAP_FULL, OPEN_FDS, OPENED, PROPAGATION, RECEIVED,
-    REJECTED, RESIDENT, RETRANSMITS, RTT, SENT, START_TIME,
+    ACTIVE, APPLY_FAILED, BUILD, CLOSED, CONNECT_DURATION, CPU, DECISIONS, EVENTS_LOST, FAILED,
+    GENERATION, Instrument, MAP_CAPACITY, MAP_ENTRIES, MAP_FULL, OPEN_FDS, OPENED, PROPAGATION,
+    RECEIVED, REJECTED, RESIDENT, RETRANSMITS, RTT, SENT, START_TIME,
 };
-use crate::observe::{ConnectionSeries, ProcessFigures, ProgressFigures, Snapshot};
+use crate::observe::{ConnectionSeries, LossFigures, ProcessFigures, ProgressFigures, Snapshot};
 use mesh_common::connection::{CloseReason, ConnectError};
 use mesh_common::histogram::{BOUNDARIES_NS, BUCKETS, Histogram};
+use mesh_common::meter::count::Skip;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{
@@ -29,6 +32,8 @@ pub struct Exposition {
     pub snapshot: Arc<Snapshot>,
     /// How far the configuration has come.
     pub progress: ProgressFigures,
+    /// What the agent lost of single RPCs.
+    pub losses: LossFigures,
     /// What the agent itself uses.
     pub process: ProcessFigures,
     /// The agent's version.
@@ -51,7 +56,9 @@ impl Collector for Exposition {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let families = &mut Families(&mut encoder);
         connections(families, &self.snapshot.connections)?;
+        rpc::write(families, &self.snapshot.rpcs)?;
         maps(families, &self.snapshot)?;
+        events_lost(families, &self.losses, &self.snapshot)?;
         configuration(families, &self.progress)?;
         process(families, &self.process)?;
         families
@@ -70,9 +77,14 @@ fn connections(families: &mut Families<'_, '_>, all: &[ConnectionSeries]) -> fmt
     families.gauges(&ACTIVE, each(active))?;
     families.histograms(
         &CONNECT_DURATION,
+        ALL_BOUNDARIES,
         all.iter().map(|series| (Flow(series), &series.connect)),
     )?;
-    families.histograms(&RTT, all.iter().map(|series| (Flow(series), &series.rtt)))?;
+    families.histograms(
+        &RTT,
+        ALL_BOUNDARIES,
+        all.iter().map(|series| (Flow(series), &series.rtt)),
+    )?;
     families.counters(&SENT, each(|series| series.sent_bytes))?;
     families.counters(&RECEIVED, each(|series| series.received_bytes))?;
     families.counters(&RETRANSMITS, each(|series| series.retransmits))
@@ -130,6 +142,30 @@ fn maps(families: &mut Families<'_, '_>, snapshot: &Snapshot) -> fmt::Result {
     )
 }
 
+fn events_lost(
+    families: &mut Families<'_, '_>,
+    losses: &LossFigures,
+    snapshot: &Snapshot,
+) -> fmt::Result {
+    let (_, full) = Skip::ALL[Skip::ObservedFull as usize];
+    let skipped = snapshot.rpcs.skipped.iter();
+    let observations = skipped
+        .filter(|(reason, _)| *reason == full)
+        .map(|(_, count)| count)
+        .sum();
+    let kinds = [
+        ("observation", observations),
+        ("span", losses.spans),
+        ("tap", losses.tap_lines),
+    ];
+    families.counters(
+        &EVENTS_LOST,
+        kinds
+            .into_iter()
+            .map(|(kind, count)| ([("kind", kind)], count)),
+    )
+}
+
 fn configuration(families: &mut Families<'_, '_>, progress: &ProgressFigures) -> fmt::Result {
     families.gauges(
         &GENERATION,
@@ -141,7 +177,11 @@ fn configuration(families: &mut Families<'_, '_>, progress: &ProgressFigures) ->
     )?;
     families.gauge(&REJECTED, progress.rejected)?;
     families.counter(&APPLY_FAILED, progress.apply_failures)?;
-    write_histogram(families.begin(&PROPAGATION)?, &progress.propagation)
+    write_histogram(
+        families.begin(&PROPAGATION)?,
+        ALL_BOUNDARIES,
+        &progress.propagation,
+    )
 }
 
 fn process(families: &mut Families<'_, '_>, figures: &ProcessFigures) -> fmt::Result {
@@ -239,33 +279,43 @@ impl Families<'_, '_> {
     fn histograms<'h, L: EncodeLabelSet>(
         &mut self,
         instrument: &'static Instrument,
+        first_boundary: usize,
         samples: impl Iterator<Item = (L, &'h Histogram)>,
     ) -> fmt::Result {
         let mut family = self.begin(instrument)?;
         for (labels, histogram) in samples {
-            write_histogram(family.encode_family(&labels)?, histogram)?;
+            write_histogram(family.encode_family(&labels)?, first_boundary, histogram)?;
         }
         Ok(())
     }
 }
 
-/// Writes one of the kernel's histograms, in seconds.
+/// The first boundary of a histogram that shows them all.
+const ALL_BOUNDARIES: usize = 0;
+
+/// Writes one of the kernel's histograms, in seconds; what lies below the first boundary shown counts there.
 #[expect(
     clippy::cast_precision_loss,
     reason = "a sum of more than 2^52 ns (52 days of waiting) may lose single ns"
 )]
-fn write_histogram(mut encoder: MetricEncoder<'_>, histogram: &Histogram) -> fmt::Result {
+fn write_histogram(
+    mut encoder: MetricEncoder<'_>,
+    first_boundary: usize,
+    histogram: &Histogram,
+) -> fmt::Result {
     // The encoder sums the buckets unchecked; no count of real connections comes near this.
     const COUNT_MAX: u64 = u64::MAX / BUCKETS as u64;
-    let buckets: [(f64, u64); BUCKETS] = array::from_fn(|index| {
+    let mut buckets: [(f64, u64); BUCKETS] = array::from_fn(|index| {
         let upper_bound = BOUNDARIES_NS
             .get(index)
             .map_or(f64::INFINITY, |ns| *ns as f64 / 1e9);
         (upper_bound, histogram.buckets[index].min(COUNT_MAX))
     });
     let count = buckets.iter().map(|(_, count)| count).sum();
+    let (below, shown) = buckets.split_at_mut(first_boundary);
+    shown[0].1 += below.iter().map(|(_, count)| count).sum::<u64>();
     let sum_seconds = histogram.sum_ns as f64 / 1e9;
-    encoder.encode_histogram::<NoLabelSet>(sum_seconds, count, &buckets, None)
+    encoder.encode_histogram::<NoLabelSet>(sum_seconds, count, shown, None)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use super::steps::{AddressStep, Step};
 use super::tables::Shortage;
 use mesh_common::address::{Address, SocketAddress};
 use mesh_common::names;
+use mesh_common::table::EndpointEntry;
 
 /// An endpoint's claim on its address. Services without cluster IPs come first: it is them that are
 /// dialled by endpoint address.
@@ -14,6 +15,18 @@ use mesh_common::names;
 struct EndpointClaim {
     has_cluster_ip: bool,
     endpoint: u32,
+    /// Its labels: a port of the same Service has the same.
+    destination: u32,
+}
+
+impl EndpointClaim {
+    fn new(endpoint: &InstalledEndpoint, has_cluster_ip: bool) -> Self {
+        Self {
+            has_cluster_ip,
+            endpoint: endpoint.id,
+            destination: endpoint.wanted.destination,
+        }
+    }
 }
 
 /// Claims on addresses.
@@ -99,12 +112,10 @@ impl Addresses {
         steps: &mut Vec<Step>,
     ) {
         let key = endpoint.wanted.address;
-        let claim = EndpointClaim {
-            has_cluster_ip,
-            endpoint: endpoint.id,
-        };
-        let change = self.endpoints.claim(key, claim);
-        push_endpoint(steps, key, change);
+        let before = self.endpoint_entry(&key);
+        self.endpoints
+            .claim(key, EndpointClaim::new(endpoint, has_cluster_ip));
+        self.push_endpoint(key, before, steps);
         if let Some((address, source)) = endpoint.workload_address() {
             let change = self.workloads.claim(address, source);
             push(steps, change, |value| AddressStep::Workload(address, value));
@@ -119,12 +130,10 @@ impl Addresses {
         steps: &mut Vec<Step>,
     ) {
         let key = endpoint.wanted.address;
-        let claim = EndpointClaim {
-            has_cluster_ip,
-            endpoint: endpoint.id,
-        };
-        let change = self.endpoints.release(key, claim);
-        push_endpoint(steps, key, change);
+        let before = self.endpoint_entry(&key);
+        self.endpoints
+            .release(key, EndpointClaim::new(endpoint, has_cluster_ip));
+        self.push_endpoint(key, before, steps);
         if let Some((address, source)) = endpoint.workload_address() {
             let change = self.workloads.release(address, source);
             push(steps, change, |value| AddressStep::Workload(address, value));
@@ -135,11 +144,30 @@ impl Addresses {
     pub(super) fn refreshed(&self, stale: AddressStep) -> AddressStep {
         match stale {
             AddressStep::Frontend(key, _) => AddressStep::Frontend(key, self.frontends.get(&key)),
-            AddressStep::Endpoint(key, _) => {
-                let claim = self.endpoints.get(&key);
-                AddressStep::Endpoint(key, claim.map(|claim| claim.endpoint))
-            }
+            AddressStep::Endpoint(key, _) => AddressStep::Endpoint(key, self.endpoint_entry(&key)),
             AddressStep::Workload(key, _) => AddressStep::Workload(key, self.workloads.get(&key)),
+        }
+    }
+
+    /// What stands behind an endpoint's address: the endpoint, and whether another Service has it too.
+    fn endpoint_entry(&self, key: &SocketAddress) -> Option<EndpointEntry> {
+        let winner = self.endpoints.get(key)?;
+        let is_shared = self
+            .endpoints
+            .others(*key)
+            .any(|other| other.destination != winner.destination);
+        Some(EndpointEntry::new(winner.endpoint, is_shared))
+    }
+
+    fn push_endpoint(
+        &self,
+        key: SocketAddress,
+        before: Option<EndpointEntry>,
+        steps: &mut Vec<Step>,
+    ) {
+        let after = self.endpoint_entry(&key);
+        if before != after {
+            steps.push(Step::Address(AddressStep::Endpoint(key, after)));
         }
     }
 
@@ -159,10 +187,4 @@ fn push<V>(steps: &mut Vec<Step>, change: Change<V>, step: impl FnOnce(Option<V>
         Change::Remove => steps.push(Step::Address(step(None))),
         Change::Keep => {}
     }
-}
-
-fn push_endpoint(steps: &mut Vec<Step>, key: SocketAddress, change: Change<EndpointClaim>) {
-    push(steps, change, |claim| {
-        AddressStep::Endpoint(key, claim.map(|claim| claim.endpoint))
-    });
 }

@@ -12,6 +12,8 @@ pub struct AttachedProgram {
     pub name: &'static str,
     /// Its id in the kernel; 0: it is not pinned.
     pub id: u32,
+    /// Instructions that the verifier went through, on every path; `None`: the kernel does not tell (before 5.16).
+    pub verified_instructions: Option<u32>,
     /// Whether its link is pinned, which is what keeps it attached.
     pub is_attached: bool,
 }
@@ -22,11 +24,16 @@ pub fn attached_programs(bpffs: &Path) -> Vec<AttachedProgram> {
     let version = bpffs.join(format!("v{ABI_VERSION}"));
     let programs = names::PROGRAMS.into_iter();
     programs
-        .map(|name| AttachedProgram {
-            name,
-            id: ProgramInfo::from_pin(version.join("programs").join(name))
-                .map_or(0, |program| program.id()),
-            is_attached: PinnedLink::from_pin(version.join("links").join(name)).is_ok(),
+        .map(|name| {
+            let program = ProgramInfo::from_pin(version.join("programs").join(name)).ok();
+            AttachedProgram {
+                name,
+                id: program.as_ref().map_or(0, ProgramInfo::id),
+                verified_instructions: program
+                    .as_ref()
+                    .and_then(ProgramInfo::verified_instruction_count),
+                is_attached: PinnedLink::from_pin(version.join("links").join(name)).is_ok(),
+            }
         })
         .collect()
 }

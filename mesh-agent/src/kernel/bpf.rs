@@ -6,6 +6,7 @@ use zerocopy::{FromBytes, IntoBytes};
 
 /// Commands of `enum bpf_cmd` in `linux/bpf.h`.
 const MAP_CREATE: libc::c_int = 0;
+const MAP_DELETE: libc::c_int = 3;
 const PROG_LOAD: libc::c_int = 5;
 const PROG_QUERY: libc::c_int = 16;
 const MAP_LOOKUP_BATCH: libc::c_int = 24;
@@ -31,6 +32,17 @@ struct BatchAttributes {
     count: u32,
     map_fd: u32,
     elem_flags: u64,
+    flags: u64,
+}
+
+/// The members for one entry of a map.
+#[repr(C)]
+#[derive(Debug, FromBytes, IntoBytes)]
+struct ElementAttributes {
+    map_fd: u32,
+    reserved: u32,
+    key: u64,
+    value: u64,
     flags: u64,
 }
 
@@ -163,6 +175,27 @@ where
     Ok((attributes.count as usize).min(room))
 }
 
+/// Removes an entry of a hash; tells whether it was there.
+pub(super) fn remove<K: Clone + FromBytes + IntoBytes>(
+    map: impl AsFd,
+    key: &K,
+) -> io::Result<bool> {
+    let mut key = key.clone();
+    let mut attributes = ElementAttributes {
+        map_fd: map.as_fd().as_raw_fd().cast_unsigned(),
+        reserved: 0,
+        key: address(&mut key),
+        value: 0,
+        flags: 0,
+    };
+    // SAFETY: the key is read only; the caller says that it is of the map's type, and it outlives the call.
+    match unsafe { bpf(MAP_DELETE, &mut attributes) } {
+        Ok(_) => Ok(true),
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 fn address<T>(value: &mut T) -> u64 {
     std::ptr::from_mut(value) as u64
 }
@@ -176,7 +209,7 @@ pub(super) struct Hook {
 }
 
 /// The hooks the mesh uses.
-pub(super) const HOOKS: [Hook; 6] = [
+pub(super) const HOOKS: [Hook; 8] = [
     Hook {
         name: "connect4",
         program_type: 18,
@@ -206,6 +239,16 @@ pub(super) const HOOKS: [Hook; 6] = [
         name: "sock_release",
         program_type: 9,
         attach_type: 34,
+    },
+    Hook {
+        name: "skb_egress",
+        program_type: 8,
+        attach_type: 1,
+    },
+    Hook {
+        name: "skb_ingress",
+        program_type: 8,
+        attach_type: 0,
     },
 ];
 

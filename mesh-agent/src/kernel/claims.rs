@@ -87,6 +87,17 @@ impl<K: Copy + Eq + Hash + Ord, V: Copy + Ord> Claims<K, V> {
         self.winners.get(key).map(|(winner, _)| *winner)
     }
 
+    /// Who else claims the key.
+    pub(super) fn others(&self, key: K) -> impl Iterator<Item = V> {
+        let first = self.winners.get(&key).map(|(winner, _)| (key, *winner));
+        first
+            .into_iter()
+            .flat_map(|first| self.waiting.range(first..))
+            .map(|((claimed, value), _)| (*claimed, *value))
+            .take_while(move |(claimed, _)| *claimed == key)
+            .map(|(_, value)| value)
+    }
+
     /// Number of keys that are claimed.
     pub(super) fn len(&self) -> usize {
         self.winners.len()
@@ -137,6 +148,8 @@ mod tests {
                 prop_assert_eq!(map.get(&key).copied(), expected);
                 prop_assert_eq!(claims.get(&key), expected);
                 prop_assert_eq!(claims.len(), map.len());
+                let others: Vec<_> = truth.keys().filter(|(claimed, _)| *claimed == key).skip(1).map(|(_, value)| *value).collect();
+                prop_assert_eq!(claims.others(key).collect::<Vec<_>>(), others);
             }
         }
     }

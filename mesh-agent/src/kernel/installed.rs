@@ -2,10 +2,12 @@
 
 use super::labels::Interner;
 use super::ranges::RowRange;
-use super::steps::Step;
+use super::steps::{EndpointState, Step};
+use crate::model::AppProtocol;
 use crate::observe::{DestinationLabels, SourceLabels};
 use crate::plan::{EndpointPlan, FamilyPlan, PortPlan, ServicePlan, Standing};
 use mesh_common::address::{Address, SocketAddress};
+use mesh_common::socket::Protocol;
 use mesh_common::source::HOST_SOURCE_BASE;
 use mesh_common::table::{EndpointRecord, HEADER_ROWS, Row, TableHeader};
 use std::net::IpAddr;
@@ -47,6 +49,8 @@ pub(super) struct WantedEndpoint {
     pub(super) source: Option<u32>,
     /// Rows in the table; zero: not in use.
     pub(super) weight: u32,
+    /// What it speaks.
+    pub(super) protocol: Protocol,
 }
 
 /// What one service port shall be in one address family. Holds uses of label ids until released.
@@ -84,7 +88,7 @@ impl Wanted {
         plans.dedup_by_key(|endpoint| endpoint.address);
         let endpoints = plans
             .into_iter()
-            .map(|endpoint| wanted_endpoint(plan, endpoint, labels))
+            .map(|endpoint| wanted_endpoint(plan, port, endpoint, labels))
             .collect();
         let mut frontends: Vec<_> = family
             .cluster_ips
@@ -123,6 +127,7 @@ impl Wanted {
 
 fn wanted_endpoint(
     plan: &ServicePlan,
+    port: &PortPlan,
     endpoint: &EndpointPlan,
     labels: &mut LabelIds,
 ) -> WantedEndpoint {
@@ -145,6 +150,16 @@ fn wanted_endpoint(
             Standing::InUse { weight } => weight.max(1),
             Standing::NotReady | Standing::Terminating | Standing::OtherLocality => 0,
         },
+        protocol: protocol(port.protocol),
+    }
+}
+
+/// What the kernel makes of a declared protocol.
+fn protocol(declared: Option<AppProtocol>) -> Protocol {
+    match declared {
+        None => Protocol::Unknown,
+        Some(AppProtocol::Grpc | AppProtocol::H2c | AppProtocol::Http2) => Protocol::Http2,
+        Some(AppProtocol::Http | AppProtocol::Wss | AppProtocol::Tcp) => Protocol::Other,
     }
 }
 
@@ -192,7 +207,26 @@ impl InstalledEndpoint {
             destination: self.wanted.destination,
             generation,
             usable: u32::from(self.is_in_use()),
-            reserved: 0,
+            protocol: self.wanted.protocol as u32,
+        }
+    }
+
+    /// What changes in place of its record.
+    pub(super) fn state(&self) -> EndpointState {
+        EndpointState {
+            is_usable: self.is_in_use(),
+            protocol: self.wanted.protocol,
+        }
+    }
+
+    /// The step that takes it out of use.
+    pub(super) fn leaves(&self) -> Step {
+        Step::State {
+            id: self.id,
+            state: EndpointState {
+                is_usable: false,
+                ..self.state()
+            },
         }
     }
 

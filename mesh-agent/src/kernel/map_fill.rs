@@ -1,19 +1,32 @@
 //! How full each map is, and how much kernel memory it takes.
 
 use super::bpf::{Cursor, read_batch};
+use super::entries::visit;
 use super::fill::Fill;
 use super::maps::LoadedMaps;
+use super::metered::MeteredCounts;
 use super::{Capacities, KernelError};
 use crate::observe::MapFill;
 use mesh_common::affinity::{AffinitySet, SETS, WAYS};
 use mesh_common::counter::Counter;
+use mesh_common::meter::Mode;
+use mesh_common::meter::count::{RpcEvent, Skip};
+use mesh_common::meter::record::{HeldKey, HeldPiece, Link, Meter, Method, MethodKey, PairKey};
 use mesh_common::names;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use zerocopy::FromZeros;
+use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
 /// Affinity sets read with one system call.
 const BATCH: usize = 256;
+
+/// Maps that are there once per CPU.
+const PER_CPU: [&str; 4] = [
+    names::COUNTERS,
+    names::METER_RPCS,
+    names::METER_SKIPPED,
+    names::METER_MODES,
+];
 
 /// Every map, with what is needed to tell how full it is.
 #[derive(Debug)]
@@ -28,6 +41,15 @@ pub(super) struct Counted {
     pub(super) connections: usize,
     pub(super) host_sources: usize,
     pub(super) namespaces: usize,
+    pub(super) metered: MeteredCounts,
+}
+
+/// What the kernel counts, by map.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Counters<'a> {
+    pub(super) decisions: &'a [(&'static str, u64)],
+    pub(super) rpcs: &'a [(&'static str, u64)],
+    pub(super) skipped: &'a [(&'static str, u64)],
 }
 
 impl MapGauges {
@@ -54,7 +76,7 @@ impl MapGauges {
     pub(super) fn read(
         &self,
         fill: &Fill,
-        counters: &[(&'static str, u64)],
+        counters: Counters<'_>,
         counted: Counted,
         now_ns: u64,
     ) -> Vec<MapFill> {
@@ -67,6 +89,7 @@ impl MapGauges {
                 waiting: fill.waiting(name),
                 full_total: fill.full(name) + refused(name, counters),
                 memory_bytes: memory(fd.as_fd()).unwrap_or(0),
+                is_per_cpu: PER_CPU.contains(name),
             })
             .collect()
     }
@@ -80,12 +103,24 @@ impl MapGauges {
         now_ns: u64,
     ) -> Option<u64> {
         match map {
-            names::SOCKETS => None,
+            names::SOCKETS | names::METER_OUT | names::METER_IN | names::OBSERVED => None,
             names::AFFINITY => live_affinities(fd, now_ns).ok(),
+            names::PAIRS => count::<PairKey, Link>(fd).ok(),
+            names::EARLY => count::<PairKey, Meter>(fd).ok(),
+            names::HELD => count::<HeldKey, HeldPiece>(fd).ok(),
+            names::CANDIDATES => count::<MethodKey, Method>(fd).ok(),
+            names::METER_CONNECTIONS => Some(counted.metered.connections as u64),
+            names::STREAMS => Some(counted.metered.streams as u64),
+            names::RPCS => Some(counted.metered.rpcs as u64),
+            names::METHODS => Some(counted.metered.methods as u64),
             names::CONNECTIONS => Some(counted.connections as u64),
             names::HOST_SOURCES => Some(counted.host_sources as u64),
             names::NETNS_SOURCES => Some(counted.namespaces as u64),
-            names::HOST_SOURCE_NEXT => Some(1),
+            names::HOST_SOURCE_NEXT | names::SAMPLING => Some(1),
+            names::METER_RPCS => Some(RpcEvent::COUNT as u64),
+            names::METER_SKIPPED => Some(Skip::COUNT as u64),
+            names::METER_MODES => Some(2 * Mode::COUNT as u64),
+            names::SERVICE_METHODS => Some(self.capacities.services.into()),
             names::COUNTERS => Some(Counter::COUNT as u64),
             _ => Some(fill.entries(map)),
         }
@@ -93,8 +128,20 @@ impl MapGauges {
 
     fn capacity(&self, map: &str) -> Option<u64> {
         match map {
-            // Socket storage has none, the others are fixed arrays that are always in use as a whole.
-            names::SOCKETS | names::HOST_SOURCE_NEXT | names::COUNTERS => None,
+            // Socket storage has none; of the candidates the oldest is forgotten; rings are counted in bytes; the others are
+            // fixed arrays that are always in use as a whole.
+            names::SOCKETS
+            | names::METER_OUT
+            | names::METER_IN
+            | names::CANDIDATES
+            | names::OBSERVED
+            | names::HOST_SOURCE_NEXT
+            | names::COUNTERS
+            | names::SAMPLING
+            | names::METER_RPCS
+            | names::METER_SKIPPED
+            | names::METER_MODES
+            | names::SERVICE_METHODS => None,
             names::AFFINITY => Some(u64::from(SETS) * WAYS as u64),
             _ => self
                 .capacities
@@ -107,17 +154,32 @@ impl MapGauges {
 }
 
 /// How often the kernel programs found a map full.
-fn refused(map: &str, counters: &[(&'static str, u64)]) -> u64 {
-    let counter = match map {
-        names::AFFINITY => Counter::AffinityFull,
-        names::SOCKETS => Counter::SocketStateFull,
-        names::CONNECTIONS => Counter::ConnectionsFull,
-        names::HOST_SOURCES => Counter::HostSourcesFull,
+fn refused(map: &str, counters: Counters<'_>) -> u64 {
+    let decided = |counter: Counter| (counters.decisions, counter as usize);
+    let skipped = |skip: Skip| (counters.skipped, skip as usize);
+    let (counts, index) = match map {
+        names::AFFINITY => decided(Counter::AffinityFull),
+        names::SOCKETS => decided(Counter::SocketStateFull),
+        names::CONNECTIONS => decided(Counter::ConnectionsFull),
+        names::HOST_SOURCES => decided(Counter::HostSourcesFull),
+        names::METER_OUT => skipped(Skip::MeterFull),
+        names::METER_CONNECTIONS => skipped(Skip::ConnectionsFull),
+        names::HELD => skipped(Skip::HeldFull),
+        names::RPCS => skipped(Skip::RpcsFull),
+        names::OBSERVED => skipped(Skip::ObservedFull),
+        names::STREAMS => (counters.rpcs, RpcEvent::TableFull as usize),
         _ => return 0,
     };
-    counters
-        .get(counter as usize)
-        .map_or(0, |(_, count)| *count)
+    counts.get(index).map_or(0, |(_, count)| *count)
+}
+
+/// Counts the entries of a hash; cheap for maps that are nearly empty.
+fn count<K, V>(map: BorrowedFd<'_>) -> io::Result<u64>
+where
+    K: Clone + FromBytes + IntoBytes,
+    V: Clone + FromBytes + IntoBytes,
+{
+    visit(map, |_: &K, _: &V| {}).map(|entries| entries as u64)
 }
 
 /// Entries that have not expired: the others are free.

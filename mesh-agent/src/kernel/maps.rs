@@ -2,8 +2,8 @@
 
 use super::KernelError;
 use super::mapped::MappedArray;
-use super::steps::{AddressStep, Step};
-use aya::maps::{HashMap, Map, MapData, MapError};
+use super::steps::{AddressStep, EndpointState, Step};
+use aya::maps::{HashMap, Map, MapData, MapError, PerCpuArray};
 use mesh_common::address::{Address, SocketAddress};
 use mesh_common::names;
 use mesh_common::table::{EndpointRecord, FrontendEntry};
@@ -16,11 +16,13 @@ use zerocopy::IntoBytes;
 /// Words of an [`EndpointRecord`].
 const ENDPOINT_WORDS: usize = size_of::<EndpointRecord>() / size_of::<u64>();
 
-/// The word of an [`EndpointRecord`] that holds `usable` (and `reserved`, zero): its last one.
-const USABLE_WORD: usize = std::mem::offset_of!(EndpointRecord, usable) / size_of::<u64>();
+/// The word of an [`EndpointRecord`] that holds `usable` and `protocol`, which change in place: its last one.
+const STATE_WORD: usize = std::mem::offset_of!(EndpointRecord, usable) / size_of::<u64>();
 
 const _: () = assert!(size_of::<EndpointRecord>().is_multiple_of(size_of::<u64>()));
-const _: () = assert!(USABLE_WORD == ENDPOINT_WORDS - 1);
+const _: () = assert!(STATE_WORD == ENDPOINT_WORDS - 1);
+const _: () =
+    assert!(std::mem::offset_of!(EndpointRecord, protocol) / size_of::<u64>() == STATE_WORD);
 
 /// A map's data, whatever its type.
 pub(super) fn data(map: &Map) -> Option<&MapData> {
@@ -29,15 +31,18 @@ pub(super) fn data(map: &Map) -> Option<&MapData> {
         reason = "the contract has these types of maps only"
     )]
     match map {
-        Map::Array(data) | Map::HashMap(data) | Map::PerCpuArray(data) | Map::SkStorage(data) => {
-            Some(data)
-        }
+        Map::Array(data)
+        | Map::HashMap(data)
+        | Map::LruHashMap(data)
+        | Map::PerCpuArray(data)
+        | Map::RingBuf(data)
+        | Map::SkStorage(data) => Some(data),
         _ => None,
     }
 }
 
 /// A second handle on a map.
-fn duplicate(name: &'static str, map: &MapData) -> Result<MapData, KernelError> {
+pub(super) fn duplicate(name: &'static str, map: &MapData) -> Result<MapData, KernelError> {
     let fd = map
         .fd()
         .as_fd()
@@ -82,6 +87,24 @@ impl LoadedMaps {
         name: &'static str,
     ) -> Result<HashMap<MapData, K, V>, KernelError> {
         let map = Map::HashMap(self.duplicate(name)?);
+        HashMap::try_from(map).map_err(KernelError::map("open", name))
+    }
+
+    /// A per-CPU array of counts with a handle of its own.
+    pub(super) fn per_cpu(
+        &self,
+        name: &'static str,
+    ) -> Result<PerCpuArray<MapData, u64>, KernelError> {
+        let map = Map::PerCpuArray(self.duplicate(name)?);
+        PerCpuArray::try_from(map).map_err(KernelError::map("open", name))
+    }
+
+    /// A hash map that forgets what was used least, with a handle of its own.
+    pub(super) fn lru_hash<K: aya::Pod, V: aya::Pod>(
+        &self,
+        name: &'static str,
+    ) -> Result<HashMap<MapData, K, V>, KernelError> {
+        let map = Map::LruHashMap(self.duplicate(name)?);
         HashMap::try_from(map).map_err(KernelError::map("open", name))
     }
 
@@ -141,9 +164,9 @@ impl TableMaps {
     pub(super) fn write(&mut self, step: &Step) -> Result<(), (AddressStep, KernelError)> {
         match step {
             Step::Endpoint { id, record } => self.write_endpoint(*id, record),
-            Step::Usable { id, usable } => {
+            Step::State { id, state } => {
                 self.endpoints
-                    .store(*id, USABLE_WORD, usable_word(*usable), Ordering::Release);
+                    .store(*id, STATE_WORD, state_word(*state), Ordering::Release);
             }
             Step::Rows { offset, rows } => {
                 for (index, row) in (*offset..).zip(rows) {
@@ -174,7 +197,7 @@ impl TableMaps {
                 &mut self.endpoint_addresses,
                 names::ENDPOINT_ADDRESSES,
                 key,
-                value,
+                value.map(|entry| entry.0),
             ),
             AddressStep::Workload(key, value) => set(
                 &mut self.workload_addresses,
@@ -190,7 +213,7 @@ impl TableMaps {
         let words = record.as_bytes().chunks_exact(size_of::<u64>());
         for (index, word) in words.enumerate() {
             let word = <[u8; 8]>::try_from(word).map_or(0, u64::from_ne_bytes);
-            let ordering = if index == USABLE_WORD {
+            let ordering = if index == STATE_WORD {
                 Ordering::Release
             } else {
                 Ordering::Relaxed
@@ -200,9 +223,10 @@ impl TableMaps {
     }
 }
 
-fn usable_word(usable: bool) -> u64 {
+fn state_word(state: EndpointState) -> u64 {
     let mut word = [0; 8];
-    word[..4].copy_from_slice(&u32::from(usable).to_ne_bytes());
+    word[..4].copy_from_slice(&u32::from(state.is_usable).to_ne_bytes());
+    word[4..].copy_from_slice(&(state.protocol as u32).to_ne_bytes());
     u64::from_ne_bytes(word)
 }
 
@@ -248,23 +272,29 @@ fn is_missing_key(error: &MapError) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{USABLE_WORD, usable_word};
+    use super::{STATE_WORD, state_word};
+    use crate::kernel::steps::EndpointState;
     use mesh_common::address::SocketAddress;
+    use mesh_common::socket::Protocol;
     use mesh_common::table::EndpointRecord;
     use zerocopy::IntoBytes;
 
     #[test]
-    fn the_usable_word_is_what_the_record_has_there() {
+    fn the_state_word_is_what_the_record_has_there() {
         let record = EndpointRecord {
             address: SocketAddress::UNSPECIFIED,
             service: 1,
             destination: 2,
             generation: 3,
             usable: 1,
-            reserved: 0,
+            protocol: Protocol::Other as u32,
         };
-        let word = &record.as_bytes()[USABLE_WORD * 8..];
+        let word = &record.as_bytes()[STATE_WORD * 8..];
 
-        assert_eq!(word, usable_word(true).as_bytes());
+        let state = EndpointState {
+            is_usable: true,
+            protocol: Protocol::Other,
+        };
+        assert_eq!(word, state_word(state).as_bytes());
     }
 }

@@ -1,22 +1,25 @@
 //! Reads what was measured.
 
+use super::aborted::Aborted;
+use super::ends::Ends;
 use super::fill::Fill;
 use super::hosts::HostNames;
 use super::installed::LabelIds;
-use super::labels::Names;
-use super::map_fill::{Counted, MapGauges};
+use super::map_fill::{Counted, Counters, MapGauges};
 use super::maps::LoadedMaps;
+use super::metered::Metered;
 use super::netns_sources::NetnsSources;
 use super::rows::{Ledger, OpenTotals, Rows, measure, read_rows};
 use super::sock_diag::OpenSocket;
 use super::sockets::{open_totals, visit_open};
 use super::{KernelError, Settings, mounts};
-use crate::observe::{ConnectionSeries, DestinationLabels, OpenConnection, Snapshot, SourceLabels};
-use aya::maps::{Map, MapData, PerCpuArray};
+use crate::observe::{
+    ConnectionSeries, DestinationLabels, OpenConnection, RpcFigures, Snapshot, SourceLabels,
+};
+use aya::maps::{MapData, PerCpuArray};
 use mesh_common::connection::ConnectionRow;
 use mesh_common::counter::Counter;
 use mesh_common::names;
-use mesh_common::source::{HOST_SOURCE_BASE, SOURCE_HOST_OTHER};
 use rustix::time::{ClockId, clock_gettime};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -34,9 +37,8 @@ pub struct Observer {
     gauges: MapGauges,
     counters: PerCpuArray<MapData, u64>,
     fill: Arc<Fill>,
-    sources: Names<SourceLabels>,
-    destinations: Names<DestinationLabels>,
-    hosts: HostNames,
+    ends: Ends,
+    metered: Metered,
     namespaces: NetnsSources,
     ledger: Ledger,
     log: Option<KernelLog>,
@@ -49,22 +51,23 @@ impl Observer {
         maps: &LoadedMaps,
         labels: &LabelIds,
         fill: Arc<Fill>,
+        aborted: Aborted,
         log: Option<KernelLog>,
     ) -> Result<Self, KernelError> {
-        let counters = Map::PerCpuArray(maps.duplicate(names::COUNTERS)?);
         Ok(Self {
             gauges: MapGauges::new(maps, settings.capacities)?,
-            counters: PerCpuArray::try_from(counters)
-                .map_err(KernelError::map("open", names::COUNTERS))?,
+            counters: maps.per_cpu(names::COUNTERS)?,
             namespaces: NetnsSources::new(
                 maps.hash(names::NETNS_SOURCES)?,
                 maps.hash(names::WORKLOAD_ADDRESSES)?,
                 Arc::clone(&fill),
             ),
             fill,
-            sources: labels.sources.names(),
-            destinations: labels.destinations.names(),
-            hosts: HostNames::new(mounts::open_cgroup(&settings.cgroup)?),
+            ends: Ends::new(
+                labels,
+                HostNames::new(mounts::open_cgroup(&settings.cgroup)?),
+            ),
+            metered: Metered::new(maps, settings.capacities, aborted)?,
             ledger: Ledger::default(),
             log,
             last_warning: None,
@@ -77,17 +80,25 @@ impl Observer {
         let host_sources = self.name_hosts(now);
         let rows = self.read_connections(now);
         let counters = self.read_counters();
+        let rpcs = self.read_rpcs(now);
         let counted = Counted {
             connections: rows.len(),
             host_sources,
             namespaces: self.namespaces.len(),
+            metered: self.metered.counted(),
         };
+        let counts = Counters {
+            decisions: &counters,
+            rpcs: &rpcs.events,
+            skipped: &rpcs.skipped,
+        };
+        let taken_ns = monotonic_ns();
         Snapshot {
-            maps: self
-                .gauges
-                .read(&self.fill, &counters, counted, monotonic_ns()),
+            taken_ns,
+            maps: self.gauges.read(&self.fill, counts, counted, taken_ns),
             connections: self.series(&rows),
             counters,
+            rpcs,
         }
     }
 
@@ -111,7 +122,7 @@ impl Observer {
     }
 
     /// Does what is to be done about once a second: looks for network namespaces of workloads, forwards
-    /// messages of the kernel programs to the log.
+    /// messages of the kernel programs to the log, and ends RPCs whose connection has gone.
     pub fn maintain(&mut self, now: Instant) {
         if let Some(log) = &mut self.log {
             log();
@@ -123,13 +134,20 @@ impl Observer {
                 "network namespaces are not all known: some sources may be `unknown`",
             );
         }
+        if let Err(error) = self.metered.sweep(monotonic_ns()) {
+            self.warn(
+                now,
+                &error,
+                "RPCs of connections that were closed stay active",
+            );
+        }
     }
 
     fn name_hosts(&mut self, now: Instant) -> usize {
         let refreshed = self
             .gauges
             .fd(names::HOST_SOURCES)
-            .and_then(|map| self.hosts.refresh(map));
+            .and_then(|map| self.ends.refresh_hosts(map));
         refreshed.unwrap_or_else(|error| {
             self.warn(now, &error, "processes of the host have no names");
             0
@@ -165,6 +183,13 @@ impl Observer {
         rows
     }
 
+    fn read_rpcs(&mut self, now: Instant) -> RpcFigures {
+        self.metered.read(&self.ends).unwrap_or_else(|error| {
+            self.warn(now, &error, "RPCs are not counted");
+            RpcFigures::default()
+        })
+    }
+
     fn read_counters(&self) -> Vec<(&'static str, u64)> {
         Counter::ALL
             .iter()
@@ -179,8 +204,8 @@ impl Observer {
     fn series(&self, rows: &Rows) -> Vec<ConnectionSeries> {
         let mut series: BTreeMap<_, ConnectionSeries> = BTreeMap::new();
         for (key, row) in rows {
-            let source = self.source(key.source);
-            let destination = self.destination(key.destination);
+            let source = self.ends.source(key.source);
+            let destination = self.ends.destination(key.destination);
             match series.entry((source, destination)) {
                 Entry::Vacant(entry) => {
                     let (source, destination) = entry.key().clone();
@@ -192,29 +217,10 @@ impl Observer {
         series.into_values().collect()
     }
 
-    fn source(&self, id: u32) -> SourceLabels {
-        let known = match id {
-            SOURCE_HOST_OTHER => Some(source_labels("_OTHER")),
-            id if id > HOST_SOURCE_BASE => self.hosts.get(id).cloned(),
-            id => self.sources.get(id),
-        };
-        known.unwrap_or_else(|| source_labels("unknown"))
-    }
-
-    fn destination(&self, id: u32) -> DestinationLabels {
-        self.destinations
-            .get(id)
-            .unwrap_or_else(|| DestinationLabels {
-                service: Arc::from("unknown"),
-                namespace: Arc::from(""),
-                workload: Arc::from(""),
-            })
-    }
-
     fn describe(&self, socket: &OpenSocket, now_ns: u64) -> OpenConnection {
         let state = &socket.remembered;
-        let source = self.source(state.source);
-        let destination = self.destination(state.destination);
+        let source = self.ends.source(state.source);
+        let destination = self.ends.destination(state.destination);
         let age = Duration::from_nanos(now_ns.saturating_sub(state.started_ns));
         OpenConnection {
             source: qualified(&source.namespace, &source.workload),
@@ -241,13 +247,6 @@ impl Observer {
             self.last_warning = Some(now);
             tracing::warn!(%error, effect, "cannot read all measurements");
         }
-    }
-}
-
-fn source_labels(workload: &str) -> SourceLabels {
-    SourceLabels {
-        workload: Arc::from(workload),
-        namespace: Arc::from(""),
     }
 }
 

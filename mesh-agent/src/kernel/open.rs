@@ -1,20 +1,24 @@
-//! Loads the kernel object and hands out its two owners.
+//! Loads the kernel object and hands out its three owners.
 
+use super::ends::Ends;
 use super::error::Cause;
 use super::fill::Fill;
+use super::hosts::HostNames;
 use super::maps::{LoadedMaps, TableMaps};
+use super::observations::Observations;
 use super::observer::{KernelLog, Observer};
 use super::pins::Pins;
 use super::programs::Programs;
 use super::retirement::Retirement;
-use super::syncer::{Syncer, Unattached};
+use super::service_methods::ServiceMethods;
+use super::syncer::{Syncer, SyncerMaps, Unattached};
 use super::sys::trim_heap;
 use super::tables::Tables;
 use super::{KernelError, Settings, btf, mounts, namespaces};
-use aya::maps::Map;
 use aya::{Ebpf, EbpfLoader};
 use aya_log::EbpfLogger;
 use mesh_common::names;
+use rustix::rand::{GetRandomFlags, getrandom};
 use std::sync::Arc;
 
 /// The kernel programs, built by this crate's build script.
@@ -28,7 +32,7 @@ const LOG_MAP: &str = "AYA_LOGS";
 /// # Errors
 ///
 /// The cgroup or the pin directory is unfit, another agent is there, or the kernel refuses the programs.
-pub fn open(settings: &Settings) -> Result<(Syncer, Observer), KernelError> {
+pub fn open(settings: &Settings) -> Result<(Syncer, Observer, Observations), KernelError> {
     let cgroup = mounts::open_cgroup(&settings.cgroup)?;
     let pins = Pins::hold(&settings.bpffs)?;
     let mut object = load(settings)?;
@@ -40,16 +44,29 @@ pub fn open(settings: &Settings) -> Result<(Syncer, Observer), KernelError> {
 
     let fill = Arc::new(Fill::default());
     let tables = Tables::new(settings.capacities);
-    let observer = Observer::new(settings, &maps, &tables.labels, Arc::clone(&fill), logger)?;
+    let hosts = HostNames::new(mounts::open_cgroup(&settings.cgroup)?);
+    let ends = Ends::new(&tables.labels, hosts);
+    let (observations, aborted) = Observations::new(&maps, ends)?;
+    let observer = Observer::new(
+        settings,
+        &maps,
+        &tables.labels,
+        Arc::clone(&fill),
+        aborted,
+        logger,
+    )?;
     let syncer = Syncer::new(
         tables,
-        TableMaps::new(&maps, settings.capacities)?,
-        Retirement::new(Map::HashMap(maps.duplicate(names::CONNECTIONS)?)),
+        SyncerMaps {
+            tables: TableMaps::new(&maps, settings.capacities)?,
+            retirement: Retirement::new(&maps)?,
+            methods: ServiceMethods::new(&maps)?,
+        },
         fill,
         pins,
         Unattached { programs, maps },
     );
-    Ok((syncer, observer))
+    Ok((syncer, observer, observations))
 }
 
 fn load(settings: &Settings) -> Result<Ebpf, KernelError> {
@@ -64,6 +81,7 @@ fn load(settings: &Settings) -> Result<Ebpf, KernelError> {
     let has_mptcp = u8::from(types.has_mptcp);
     let capacities = settings.capacities;
     let log_level = settings.log_level.map_or(0, |level| level as u8);
+    let path_key = random_key()?;
     let mut loader = EbpfLoader::new();
     loader
         // No program needs relocation by type, and the kernel's types would stay in memory.
@@ -72,6 +90,7 @@ fn load(settings: &Settings) -> Result<Ebpf, KernelError> {
         .override_global(names::SK_ERR_OFFSET, &types.err, true)
         .override_global(names::SK_FLAGS_OFFSET, &types.flags, true)
         .override_global(names::HAS_MPTCP, &has_mptcp, true)
+        .override_global(names::PATH_KEY, &path_key, true)
         .override_global(aya_log::LEVEL, &log_level, false);
     for (map, entries) in capacities.by_map() {
         loader.map_max_entries(map, entries);
@@ -83,6 +102,15 @@ fn load(settings: &Settings) -> Result<Ebpf, KernelError> {
     loader.load(OBJECT).map_err(|source| KernelError::Load {
         cause: Cause::new(&source),
     })
+}
+
+/// A number that nobody outside can guess, for the digests of paths.
+fn random_key() -> Result<u64, KernelError> {
+    let mut bytes = [0; size_of::<u64>()];
+    // Fewer than 256 bytes come whole, once the kernel's generator is seeded (getrandom(2)).
+    getrandom(&mut bytes, GetRandomFlags::empty())
+        .map_err(KernelError::system("choose a random number"))?;
+    Ok(u64::from_ne_bytes(bytes))
 }
 
 /// Takes the ring of messages, which dropping closes for good.

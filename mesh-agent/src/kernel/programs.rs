@@ -5,7 +5,7 @@ use super::error::Cause;
 use super::pins::NextPins;
 use aya::Ebpf;
 use aya::programs::links::{FdLink, LinkError};
-use aya::programs::{CgroupAttachMode, Program, ProgramError};
+use aya::programs::{CgroupAttachMode, CgroupSkbAttachType, Program, ProgramError};
 use mesh_common::names;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -40,7 +40,7 @@ impl Programs {
         for name in names::PROGRAMS {
             let program = program(object, name)?;
             let link =
-                attach(program, cgroup.as_fd()).map_err(refused("attach", name, CONFLICT))?;
+                attach(program, name, cgroup.as_fd()).map_err(refused("attach", name, CONFLICT))?;
             let path = pins.link(name);
             link.pin(&path).map_err(not_pinned(path))?;
         }
@@ -65,6 +65,7 @@ fn program<'a>(object: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Progr
 fn load(program: &mut Program) -> Result<(), ProgramError> {
     match program {
         Program::CgroupSockAddr(program) => program.load(),
+        Program::CgroupSkb(program) => program.load(),
         Program::CgroupSock(program) => program.load(),
         Program::SockOps(program) => program.load(),
         _ => Err(ProgramError::UnexpectedProgramType),
@@ -75,11 +76,24 @@ fn load(program: &mut Program) -> Result<(), ProgramError> {
     clippy::wildcard_enum_match_arm,
     reason = "the contract has these types of programs only"
 )]
-fn attach(program: &mut Program, cgroup: BorrowedFd<'_>) -> Result<FdLink, ProgramError> {
+fn attach(
+    program: &mut Program,
+    name: &str,
+    cgroup: BorrowedFd<'_>,
+) -> Result<FdLink, ProgramError> {
     let mode = CgroupAttachMode::Single;
     let link: Result<FdLink, LinkError> = match program {
         Program::CgroupSockAddr(program) => {
             let id = program.attach(cgroup, mode)?;
+            program.take_link(id)?.try_into()
+        }
+        Program::CgroupSkb(program) => {
+            let direction = if name == names::METER_EGRESS {
+                CgroupSkbAttachType::Egress
+            } else {
+                CgroupSkbAttachType::Ingress
+            };
+            let id = program.attach(cgroup, direction, mode)?;
             program.take_link(id)?.try_into()
         }
         Program::CgroupSock(program) => {

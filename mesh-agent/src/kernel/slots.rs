@@ -54,7 +54,7 @@ impl Slots {
         })
     }
 
-    /// Gives back an index that was never shown to the kernel.
+    /// Gives back an index that no program knows: it was never shown to the kernel, or has rested.
     pub(super) fn give_back(&mut self, id: u32) {
         self.free.push(id);
     }
@@ -66,11 +66,15 @@ impl Slots {
 
     /// Frees what has rested long enough; tells whether anything was.
     pub(super) fn settle(&mut self, now: Instant) -> bool {
-        let before = self.free.len();
-        while let Some(id) = self.resting.pop_rested(now) {
-            self.free.push(id);
-        }
-        self.free.len() > before
+        let rested = self.take_rested(now);
+        let has_room = !rested.is_empty();
+        self.free.extend(rested);
+        has_room
+    }
+
+    /// Takes what has rested long enough, to be given back, or retired again.
+    pub(super) fn take_rested(&mut self, now: Instant) -> Vec<u32> {
+        std::iter::from_fn(|| self.resting.pop_rested(now)).collect()
     }
 
     /// Indices that could be taken now.

@@ -2,7 +2,8 @@
 
 use mesh_common::address::{Address, SocketAddress};
 use mesh_common::names;
-use mesh_common::table::{EndpointRecord, Row, TableReference};
+use mesh_common::socket::Protocol;
+use mesh_common::table::{EndpointEntry, EndpointRecord, Row, TableReference};
 
 /// One write.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,12 +15,12 @@ pub(super) enum Step {
         /// Its record.
         record: EndpointRecord,
     },
-    /// Allows or forbids affinity to an endpoint.
-    Usable {
+    /// Changes what changes in place of an endpoint.
+    State {
         /// The endpoint id.
         id: u32,
-        /// Whether it stands in its service's table.
-        usable: bool,
+        /// All of it, as it is one word.
+        state: EndpointState,
     },
     /// Writes a table nobody refers to yet, header included.
     Rows {
@@ -39,13 +40,22 @@ pub(super) enum Step {
     Address(AddressStep),
 }
 
+/// What changes in place of an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct EndpointState {
+    /// Whether it stands in its service's table; if not, affinity to it is over.
+    pub(super) is_usable: bool,
+    /// What it speaks.
+    pub(super) protocol: Protocol,
+}
+
 /// A write to one of the hash maps that are keyed by an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AddressStep {
     /// `FRONTENDS`: the service behind a cluster IP and port.
     Frontend(SocketAddress, Option<u32>),
     /// `ENDPOINT_ADDRS`: the endpoint behind a pod's address and port.
-    Endpoint(SocketAddress, Option<u32>),
+    Endpoint(SocketAddress, Option<EndpointEntry>),
     /// `WORKLOAD_ADDRS`: the workload behind a pod's address.
     Workload(Address, Option<u32>),
 }

@@ -7,6 +7,7 @@ use super::maps::{LoadedMaps, TableMaps};
 use super::pins::Pins;
 use super::programs::Programs;
 use super::retirement::Retirement;
+use super::service_methods::ServiceMethods;
 use super::steps::{AddressStep, Step};
 use super::tables::{Shortage, Tables};
 use crate::model::ObjectName;
@@ -23,6 +24,7 @@ pub struct Syncer {
     tables: Tables,
     maps: TableMaps,
     retirement: Retirement,
+    methods: ServiceMethods,
     fill: Arc<Fill>,
     /// Services whose last change found no room.
     waiting: BTreeMap<ObjectName, Waiting>,
@@ -32,6 +34,14 @@ pub struct Syncer {
     stale: Vec<AddressStep>,
     pins: Pins,
     unattached: Option<Unattached>,
+}
+
+/// The maps it works on.
+#[derive(Debug)]
+pub(super) struct SyncerMaps {
+    pub(super) tables: TableMaps,
+    pub(super) retirement: Retirement,
+    pub(super) methods: ServiceMethods,
 }
 
 /// What is needed once, to attach.
@@ -73,16 +83,21 @@ pub struct ApplyProblem {
 impl Syncer {
     pub(super) fn new(
         tables: Tables,
-        maps: TableMaps,
-        retirement: Retirement,
+        maps: SyncerMaps,
         fill: Arc<Fill>,
         pins: Pins,
         unattached: Unattached,
     ) -> Self {
+        let SyncerMaps {
+            tables: table_maps,
+            retirement,
+            methods,
+        } = maps;
         Self {
             tables,
-            maps,
+            maps: table_maps,
             retirement,
+            methods,
             fill,
             waiting: BTreeMap::new(),
             has_room: false,
@@ -140,6 +155,7 @@ impl Syncer {
     pub fn maintain(&mut self, now: Instant) -> ApplyReport {
         self.has_room |= self.tables.settle(now);
         let mut report = ApplyReport::default();
+        self.free_services(now, &mut report);
         for stale in std::mem::take(&mut self.stale) {
             let step = self.tables.refreshed(stale);
             self.write(&Step::Address(step), &mut report);
@@ -167,6 +183,22 @@ impl Syncer {
             .iter()
             .map(|(name, waiting)| ApplyProblem::no_room(name, waiting.shortage))
             .collect()
+    }
+
+    /// Frees ids of services that have rested, without what methods they had.
+    fn free_services(&mut self, now: Instant, report: &mut ApplyReport) {
+        let rested = self.tables.rested_services(now);
+        match self.methods.forget(&rested) {
+            Ok(()) => self.has_room |= self.tables.free_services(rested),
+            Err(error) => {
+                self.tables.retire_services(rested, now);
+                report.problems.push(ApplyProblem {
+                    service: None,
+                    map: names::METHODS,
+                    message: format!("{error}; tried again every second"),
+                });
+            }
+        }
     }
 
     fn bring_into_force(

@@ -122,11 +122,31 @@ impl Tables {
         Ok(steps)
     }
 
-    /// Frees what has rested for the grace period; tells whether there is new room.
+    /// Frees what has rested for the grace period, but for services; tells whether there is new room.
     pub(super) fn settle(&mut self, now: Instant) -> bool {
-        let services = self.services.settle(now);
         let endpoints = self.endpoints.settle(now);
-        self.ranges.settle(now) || services || endpoints
+        self.ranges.settle(now) || endpoints
+    }
+
+    /// Takes the ids of services that have rested: what was counted for them is to be forgotten before they are freed.
+    pub(super) fn rested_services(&mut self, now: Instant) -> Vec<u32> {
+        self.services.take_rested(now)
+    }
+
+    /// Frees ids of services; tells whether there is new room.
+    pub(super) fn free_services(&mut self, ids: Vec<u32>) -> bool {
+        let has_room = !ids.is_empty();
+        for id in ids {
+            self.services.give_back(id);
+        }
+        has_room
+    }
+
+    /// Lets ids of services rest once more.
+    pub(super) fn retire_services(&mut self, ids: Vec<u32>, now: Instant) {
+        for id in ids {
+            self.services.retire(id, now);
+        }
     }
 
     /// The step for the same key as `stale` that writes what stands behind it now.
@@ -333,10 +353,7 @@ impl Tables {
         });
         for endpoint in &gone.endpoints {
             if endpoint.is_in_use() {
-                steps.push(Step::Usable {
-                    id: endpoint.id,
-                    usable: false,
-                });
+                steps.push(endpoint.leaves());
             }
             self.endpoints.retire(endpoint.id, now);
         }

@@ -52,8 +52,8 @@ record! {
         pub unknown_references: u32,
         /// Fields in all.
         pub fields: u32,
-        /// Zero.
-        pub reserved: u32,
+        /// As `trace_parent_length`, of the last block that spelt one out: a later one may refer to it.
+        pub(super) trace_parent_kept: u32,
     }
 }
 

@@ -1,7 +1,7 @@
 //! The bytes that a step looks at.
 
 /// Bytes a [`Buffer`] holds.
-pub const BUFFER_BYTES: usize = 256;
+pub const BUFFER_BYTES: usize = 64;
 
 /// Some bytes of a stream, and room for eight more, so that eight can be read from wherever one can.
 #[repr(C)]

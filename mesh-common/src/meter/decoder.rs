@@ -9,7 +9,7 @@ use crate::wire::record;
 
 record! {
     /// One direction of a connection. All zeros: before the first byte of a server.
-    pub struct Decoder, size 1424 {
+    pub struct Decoder, size 1432 {
         /// The direction's header compression.
         pub hpack: Hpack,
         /// The first eight bytes of a frame's head, or a small payload, that came in pieces.

@@ -1,6 +1,7 @@
 //! The structure of header blocks (RFC 7541), one field or less at a time.
 
 use super::block::{Block, Content, HUFFMAN_BIT, PATH_WORDS, TRACE_WORDS, UNKNOWN};
+use super::bound::{bound, zero, zero32};
 use super::buffer::Buffer;
 use super::digest;
 use super::entry::{Entry, STATIC_ENTRIES, content_type};
@@ -11,12 +12,15 @@ use crate::wire::record;
 /// Entries of the dynamic table that the meter remembers.
 const SLOTS: usize = 128;
 
+/// References that one step reads.
+const INDEXED_MAX: u32 = 8;
+
 /// A header string longer than this ends the metering of a direction's headers; nothing that peers accept is.
 const STRING_BYTES_MAX: u32 = 1 << 24;
 
 record! {
     /// One direction's header compression, as far as the meter follows it. All zeros: at the beginning of a connection.
-    pub struct Hpack, size 1368 {
+    pub struct Hpack, size 1376 {
         /// The newest entries of the dynamic table, by order of insertion modulo the size: kind in the highest byte,
         /// 56 bits of value.
         slots: [u64; SLOTS],
@@ -29,6 +33,8 @@ record! {
         partial: u64,
         /// What the block's fields said so far.
         pub block: Block,
+        /// Digest of the `traceparent` that stands in the block; zero: none.
+        trace_parent: u64,
         /// Insertions so far, modulo 2^32.
         inserts: u32,
         /// Insertions that the slots know, at most [`SLOTS`].
@@ -74,15 +80,15 @@ impl Hpack {
     #[inline(always)]
     pub(super) fn begin(&mut self) {
         self.phase = phase::FIELD;
-        self.block.path = 0;
-        self.block.timeout_us = 0;
-        self.block.trace_parent_length = 0;
-        self.block.path_length = 0;
+        self.block.path = zero();
+        self.block.timeout_us = zero();
+        self.block.trace_parent_length = zero32();
+        self.block.path_length = zero32();
         self.block.http_status = UNKNOWN;
         self.block.grpc_status = UNKNOWN;
         self.block.content = Content::Unknown as u32;
-        self.block.unknown_references = 0;
-        self.block.fields = 0;
+        self.block.unknown_references = zero32();
+        self.block.fields = zero32();
     }
 
     /// Whether the block may end here.
@@ -131,6 +137,9 @@ impl Hpack {
                 self.begin_more(index, phase::INDEX_MORE);
             } else {
                 self.index(index)?;
+                if byte & 0x80 != 0 {
+                    return self.more_indexed(buffer, at, held);
+                }
             }
         } else if self.phase == phase::INDEX_MORE {
             read = 1;
@@ -167,6 +176,21 @@ impl Hpack {
             if self.string_read == self.string_length {
                 self.string_ended();
             }
+        }
+        Ok(read)
+    }
+
+    /// Reads the references that follow the one at `at`, as most fields of a connection's later requests are.
+    #[inline(always)]
+    fn more_indexed(&mut self, buffer: &Buffer, at: u32, held: u32) -> Result<u32, Malformed> {
+        let mut read = 1;
+        while read < INDEXED_MAX && read < held {
+            let byte = u32::from(buffer.byte(at + read));
+            if byte & 0x80 == 0 || byte == 0xff {
+                break;
+            }
+            self.index(byte & 0x7f)?;
+            read += 1;
         }
         Ok(read)
     }
@@ -242,10 +266,11 @@ impl Hpack {
     #[inline(always)]
     fn length(&mut self, length: u32, path_key: u64) {
         self.string_length = length;
-        self.string_read = 0;
-        self.partial = 0;
-        self.head = [0; 2];
-        self.behind_head = 0;
+        self.string_read = zero32();
+        self.partial = zero();
+        self.head[0] = zero();
+        self.head[1] = zero();
+        self.behind_head = zero32();
         self.digest = if self.is_value != 0 && self.name == Name::Path as u32 {
             path_key
         } else {
@@ -298,21 +323,19 @@ impl Hpack {
         let word = self.partial;
         self.partial = 0;
         self.digest = digest::mix(self.digest, word);
-        let number = number as usize;
-        if number < self.head.len() {
-            self.head[number] = word;
-        } else if number == self.head.len() {
-            self.behind_head = word as u32;
+        match number {
+            0 => self.head[0] = word,
+            1 => self.head[1] = word,
+            2 => self.behind_head = word as u32,
+            _ => {}
         }
         if self.is_value == 0 {
             return;
         }
         if self.name == Name::Path as u32 {
-            if number < PATH_WORDS {
-                self.path[number] = word;
-            }
-        } else if self.name == Name::TraceParent as u32 && number < TRACE_WORDS {
-            self.block.trace_parent[number] = word;
+            set_word(&mut self.path, number, word);
+        } else if self.name == Name::TraceParent as u32 {
+            set_word(&mut self.block.trace_parent, number, word);
         }
     }
 
@@ -355,9 +378,10 @@ impl Hpack {
             }
             Name::Timeout => timeout_us(self.head, length, is_huffman).min(Entry::VALUE_MAX),
             Name::TraceParent => {
-                let fits = length as usize <= TRACE_WORDS * 8;
-                self.block.trace_parent_length = if fits { marked } else { 0 };
-                0
+                let fits = length != 0 && length as usize <= TRACE_WORDS * 8;
+                self.block.trace_parent_kept = if fits { marked } else { 0 };
+                self.trace_parent = digest::finish(self.digest, length, is_huffman);
+                self.trace_parent
             }
             Name::Other | Name::Unknown => 0,
         };
@@ -406,7 +430,29 @@ impl Hpack {
             Name::Unknown => {
                 self.block.unknown_references = self.block.unknown_references.wrapping_add(1);
             }
-            Name::TraceParent | Name::Other => {}
+            Name::TraceParent => {
+                // A reference to an older one than that which stands in the block is not followed.
+                self.block.trace_parent_length = if value == self.trace_parent {
+                    self.block.trace_parent_kept
+                } else {
+                    0
+                };
+            }
+            Name::Other => {}
         }
+    }
+}
+
+/// Sets a word that there is room for. The kernel's verifier does not follow the comparison to the address: it sees the
+/// mask, which changes nothing.
+#[inline(always)]
+fn set_word<const WORDS: usize>(words: &mut [u64; WORDS], number: u32, word: u64) {
+    const { assert!(WORDS <= 32) };
+    if (number as usize) < WORDS {
+        let at = bound::<31>(number) as usize;
+        // SAFETY: less than the length.
+        let place = unsafe { words.as_mut_ptr().add(at) };
+        // SAFETY: a word of the array.
+        unsafe { place.write(word) };
     }
 }

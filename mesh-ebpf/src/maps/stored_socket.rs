@@ -2,7 +2,7 @@
 
 use core::mem::offset_of;
 use core::ptr::NonNull;
-use mesh_common::socket::{Phase, SocketState};
+use mesh_common::socket::{Metering, Phase, SocketState};
 
 /// The state that the mesh keeps of a socket. Written under the socket's lock.
 pub(crate) struct StoredSocket(pub(super) NonNull<SocketState>);
@@ -30,6 +30,11 @@ impl StoredSocket {
     #[inline(always)]
     pub(crate) fn set_phase(&self, phase: Phase) {
         self.set(offset_of!(SocketState, phase), phase as u32);
+    }
+
+    #[inline(always)]
+    pub(crate) fn set_metering(&self, metering: Metering) {
+        self.set(offset_of!(SocketState, metering), metering as u32);
     }
 
     #[inline(always)]

@@ -3,10 +3,12 @@
 use super::{Exposition, render};
 use crate::export::instrument;
 use crate::observe::{
-    ConnectionSeries, DestinationLabels, MapFill, ProcessFigures, Progress, Snapshot, SourceLabels,
+    CallSeries, ConnectionSeries, DestinationLabels, Directions, LossFigures, MapFill,
+    ProcessFigures, Progress, RpcFigures, RpcLabels, RpcSeries, Snapshot, SourceLabels,
 };
 use mesh_common::connection::{CloseReason, ConnectError};
 use mesh_common::histogram::{BUCKETS, Histogram};
+use mesh_common::meter::StatusCode;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -50,6 +52,49 @@ fn series(workload: &str) -> ConnectionSeries {
     }
 }
 
+fn rpcs() -> RpcFigures {
+    let ConnectionSeries {
+        source,
+        destination,
+        ..
+    } = series("order");
+    let labels = RpcLabels {
+        source,
+        destination,
+        method: "shop.Inventory/Reserve".into(),
+    };
+    let call = |status, duration| CallSeries {
+        labels: labels.clone(),
+        status,
+        duration,
+    };
+    let ok = histogram(&[(0, 1), (1, 2), (2, 3), (3, 4), (22, 1)], 11_000_000_000);
+    RpcFigures {
+        client: vec![
+            call(StatusCode::Ok, ok),
+            call(StatusCode::NotFound, histogram(&[(4, 1)], 200_000)),
+        ],
+        server: vec![call(StatusCode::Ok, ok)],
+        rpcs: vec![RpcSeries {
+            labels: labels.clone(),
+            is_client: true,
+            completed: 12,
+            active: 2,
+            first_response: histogram(&[(1, 11)], 220_000),
+            request_bytes: 12_288,
+            response_bytes: 24_576,
+        }],
+        active: 2,
+        events: vec![("started", 14), ("completed", 12)],
+        skipped: vec![("opaque", 1), ("observed_full", 2)],
+        directions: vec![Directions {
+            state: "full",
+            request: 3,
+            response: 2,
+        }],
+    }
+}
+
 fn exposition(connections: Vec<ConnectionSeries>) -> Exposition {
     let progress = Progress::default();
     progress.seen(7, 1);
@@ -58,6 +103,7 @@ fn exposition(connections: Vec<ConnectionSeries>) -> Exposition {
     Exposition {
         snapshot: Arc::new(Snapshot {
             connections,
+            rpcs: rpcs(),
             counters: vec![("rewritten", 8), ("torn_table", 0)],
             maps: vec![
                 MapFill {
@@ -67,6 +113,7 @@ fn exposition(connections: Vec<ConnectionSeries>) -> Exposition {
                     waiting: 0,
                     full_total: 0,
                     memory_bytes: 65_536,
+                    is_per_cpu: false,
                 },
                 MapFill {
                     name: "SOCKETS",
@@ -75,10 +122,16 @@ fn exposition(connections: Vec<ConnectionSeries>) -> Exposition {
                     waiting: 0,
                     full_total: 1,
                     memory_bytes: 4_096,
+                    is_per_cpu: false,
                 },
             ],
+            ..Snapshot::default()
         }),
         progress: progress.figures(),
+        losses: LossFigures {
+            spans: 3,
+            tap_lines: 0,
+        },
         process: ProcessFigures {
             resident_bytes: Some(9_437_184),
             cpu_seconds: Some(1.5),
@@ -93,6 +146,43 @@ fn exposition(connections: Vec<ConnectionSeries>) -> Exposition {
 fn the_exposition_is_the_golden_text() {
     let text = render(exposition(vec![series("order")])).unwrap();
     assert_eq!(text, include_str!("golden.txt"), "the text was:\n{text}");
+}
+
+#[test]
+fn rpc_histograms_begin_at_50_microseconds_with_what_was_faster() {
+    let text = render(exposition(vec![])).unwrap();
+    let bounds: Vec<_> = text
+        .lines()
+        .filter(|line| line.starts_with("rpc_server_call_duration_seconds_bucket"))
+        .map(|line| {
+            let (_, bound) = line.split_once("le=\"").unwrap();
+            let (bound, rest) = bound.split_once('"').unwrap();
+            (
+                bound.to_owned(),
+                rest.rsplit_once(' ').unwrap().1.to_owned(),
+            )
+        })
+        .collect();
+    let expected = [
+        "0.00005", "0.0001", "0.00025", "0.0005", "0.001", "0.0025", "0.005", "0.01", "0.025",
+        "0.05", "0.075", "0.1", "0.25", "0.5", "0.75", "1.0", "2.5", "5.0", "7.5", "10.0", "+Inf",
+    ];
+    let shown: Vec<_> = bounds.iter().map(|(bound, _)| bound.as_str()).collect();
+    assert_eq!(shown, expected);
+    assert_eq!(bounds[0].1, "6", "10, 25 and 50 microseconds");
+    assert_eq!(bounds[20].1, "11");
+}
+
+#[test]
+fn a_lone_server_has_no_path() {
+    let mut lone = exposition(vec![]);
+    let mut snapshot = (*lone.snapshot).clone();
+    snapshot.rpcs.rpcs[0].is_client = false;
+    lone.snapshot = Arc::new(snapshot);
+    let text = render(lone).unwrap();
+    assert!(text.lines().any(|line| {
+        line.starts_with("mesh_rpc_request_bytes_total{") && line.ends_with(r#"path=""} 12288"#)
+    }));
 }
 
 #[test]

@@ -7,13 +7,15 @@ use crate::kernel::bpf::{HOOKS, Hook, Trivial, link, load_trivial, mappable_arra
 use crate::kernel::sock_diag::dump_sockets;
 use crate::kernel::{Settings, btf, mounts, namespaces, pins};
 use aya::maps::MapType;
+use aya::programs::ProgramType;
+use aya::sys::BpfHelper;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::os::fd::AsFd;
 
 /// Every probe, in the order in which one explains the next.
-pub(super) const ALL: [Probe; 14] = [
+pub(super) const ALL: [Probe; 17] = [
     Probe {
         name: "privilege",
         effect: "nothing can be loaded",
@@ -67,6 +69,24 @@ pub(super) const ALL: [Probe; 14] = [
         effect: "the programs are refused: a service without endpoints could not be answered EHOSTUNREACH",
         remedy: "use a kernel of 6.1 or later",
         run: set_retval,
+    },
+    Probe {
+        name: "skb_storage",
+        effect: "the meter is refused: it keeps what it knows of a connection with the socket",
+        remedy: "use a kernel of 6.1 or later",
+        run: skb_storage,
+    },
+    Probe {
+        name: "loops",
+        effect: "the meter is refused: it walks through headers in a loop of the kernel's",
+        remedy: "use a kernel of 6.1 or later",
+        run: loops,
+    },
+    Probe {
+        name: "ring_buffer",
+        effect: "the meter is refused: it could not tell of single RPCs",
+        remedy: "use a kernel of 6.1 or later",
+        run: ring_buffer,
     },
     Probe {
         name: "netns_cookie",
@@ -175,6 +195,7 @@ fn kernel_types(_: &Settings) -> Outcome {
 fn maps(_: &Settings) -> Outcome {
     let types = [
         (MapType::Hash, "hash"),
+        (MapType::LruHash, "LRU hash"),
         (MapType::Array, "array"),
         (MapType::PerCpuArray, "per-CPU array"),
         (MapType::SkStorage, "socket storage"),
@@ -187,7 +208,9 @@ fn maps(_: &Settings) -> Outcome {
         }
     }
     match mappable_array() {
-        Ok(_) => Outcome::ok("hash, array (mappable), per-CPU array and socket storage were made"),
+        Ok(_) => Outcome::ok(
+            "hash, LRU hash, array (mappable), per-CPU array and socket storage were made",
+        ),
         Err(error) => refused("no array that can be mapped into memory", &error),
     }
 }
@@ -218,6 +241,31 @@ fn set_retval(_: &Settings) -> Outcome {
     match load_trivial(connect4, Trivial::SetRetval) {
         Ok(_) => Outcome::ok("a program for connect4 may call bpf_set_retval"),
         Err(error) => refused("bpf_set_retval is refused in connect4", &error),
+    }
+}
+
+fn skb_storage(_: &Settings) -> Outcome {
+    may_call(BpfHelper::BPF_FUNC_sk_storage_get, "bpf_sk_storage_get")
+}
+
+fn loops(_: &Settings) -> Outcome {
+    may_call(BpfHelper::BPF_FUNC_loop, "bpf_loop")
+}
+
+fn ring_buffer(_: &Settings) -> Outcome {
+    match aya::sys::is_map_supported(MapType::RingBuf) {
+        Ok(true) => may_call(BpfHelper::BPF_FUNC_ringbuf_output, "bpf_ringbuf_output"),
+        Ok(false) => Outcome::failed("the kernel knows no ring buffers"),
+        Err(error) => refused("no ring buffer", &error.io_error),
+    }
+}
+
+/// Whether programs that see packets may call a function of the kernel.
+fn may_call(helper: BpfHelper, name: &str) -> Outcome {
+    match aya::sys::is_helper_supported(ProgramType::CgroupSkb, helper) {
+        Ok(true) => Outcome::ok(format!("programs that see packets may call {name}")),
+        Ok(false) => Outcome::failed(format!("programs that see packets may not call {name}")),
+        Err(error) => Outcome::failed(format!("{name} cannot be tried: {error}")),
     }
 }
 

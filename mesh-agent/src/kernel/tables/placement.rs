@@ -2,7 +2,7 @@
 
 use crate::kernel::installed::{Difference, Installed, InstalledEndpoint, Wanted};
 use crate::kernel::slots::Slot;
-use crate::kernel::steps::Step;
+use crate::kernel::steps::{EndpointState, Step};
 use mesh_common::table::TableReference;
 
 /// An endpoint with its id, and where it got that from.
@@ -15,7 +15,7 @@ pub(super) struct Placed {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Origin {
     New { generation: u32 },
-    Kept { was_in_use: bool },
+    Kept { was: EndpointState },
 }
 
 /// Gives each wanted endpoint the id it has already, or a new one.
@@ -33,12 +33,7 @@ pub(super) fn place(
         .zip(&difference.kept)
         .filter_map(|(wanted, index)| {
             let (id, origin) = match kept(*index) {
-                Some(old) => (
-                    old.id,
-                    Origin::Kept {
-                        was_in_use: old.is_in_use(),
-                    },
-                ),
+                Some(old) => (old.id, Origin::Kept { was: old.state() }),
                 None => {
                     let Slot { id, generation } = slots.next()?;
                     (id, Origin::New { generation })
@@ -74,20 +69,17 @@ pub(super) fn write_table(
         steps.push(next.rows());
     }
     for Placed { endpoint, origin } in placed {
-        if let Origin::Kept { was_in_use } = origin
-            && *was_in_use != endpoint.is_in_use()
+        if let Origin::Kept { was } = origin
+            && *was != endpoint.state()
         {
-            steps.push(Step::Usable {
+            steps.push(Step::State {
                 id: endpoint.id,
-                usable: !was_in_use,
+                state: endpoint.state(),
             });
         }
     }
     for gone in removed.iter().filter(|gone| gone.is_in_use()) {
-        steps.push(Step::Usable {
-            id: gone.id,
-            usable: false,
-        });
+        steps.push(gone.leaves());
     }
     if is_rewritten {
         steps.push(Step::Publish {

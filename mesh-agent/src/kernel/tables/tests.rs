@@ -1,16 +1,20 @@
 //! Carries steps out on a simulated kernel, one by one, and lets a reader look at it after each.
 
+mod simulated;
+
+use self::simulated::Kernel;
 use super::{Shortage, Tables};
 use crate::kernel::Capacities;
 use crate::kernel::quarantine::GRACE;
-use crate::kernel::steps::{AddressStep, Step};
-use crate::model::ObjectName;
+use crate::kernel::steps::{EndpointState, Step};
+use crate::model::{AppProtocol, ObjectName};
 use crate::plan::{EndpointPlan, FamilyPlan, PortPlan, Rule, Selection, ServicePlan, Standing};
-use mesh_common::address::{Address, SocketAddress};
+use mesh_common::address::SocketAddress;
 use mesh_common::names;
-use mesh_common::table::{EndpointRecord, HEADER_ROWS, Row, TableHeader, TableReference};
+use mesh_common::socket::Protocol;
+use mesh_common::table::TableReference;
 use proptest::prelude::*;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
@@ -19,99 +23,11 @@ const CAPACITIES: Capacities = Capacities {
     services: 8,
     endpoints: 32,
     connections: 16,
+    streams: 16,
+    rpcs: 16,
     host_sources: 4,
     namespaces: 4,
 };
-
-/// The kernel's side of the maps.
-#[derive(Default)]
-struct Kernel {
-    services: HashMap<u32, TableReference>,
-    rows: HashMap<u32, Row>,
-    endpoints: HashMap<u32, EndpointRecord>,
-    frontends: HashMap<SocketAddress, u32>,
-    endpoint_addresses: HashMap<SocketAddress, u32>,
-    workload_addresses: HashMap<Address, u32>,
-}
-
-impl Kernel {
-    fn carry_out(&mut self, step: &Step) {
-        match step {
-            Step::Endpoint { id, record } => {
-                self.endpoints.insert(*id, *record);
-            }
-            Step::Usable { id, usable } => {
-                self.endpoints.get_mut(id).unwrap().usable = u32::from(*usable);
-            }
-            Step::Rows { offset, rows } => self.rows.extend((*offset..).zip(rows.iter().copied())),
-            Step::Publish { service, reference } => {
-                self.services.insert(*service, *reference);
-            }
-            Step::Address(AddressStep::Frontend(key, value)) => {
-                set(&mut self.frontends, *key, *value)
-            }
-            Step::Address(AddressStep::Endpoint(key, value)) => {
-                set(&mut self.endpoint_addresses, *key, *value);
-            }
-            Step::Address(AddressStep::Workload(key, value)) => {
-                set(&mut self.workload_addresses, *key, *value);
-            }
-        }
-    }
-
-    /// The endpoints a connect to a service could get, checked as the kernel program checks them.
-    fn table(&self, service: u32) -> Option<(TableHeader, Vec<EndpointRecord>)> {
-        let offset = self.services.get(&service)?.offset()?;
-        let row = |index: u32| self.rows[&(offset + index)];
-        let header = TableHeader::from_rows([row(0), row(1), row(2)]);
-        assert_eq!(header.service, service, "torn table");
-        let endpoints = (0..header.length)
-            .map(|index| {
-                let record = self.endpoints[&u32::try_from(row(HEADER_ROWS + index)).unwrap()];
-                assert_eq!(record.service, service, "torn endpoint");
-                record
-            })
-            .collect();
-        Some((header, endpoints))
-    }
-
-    /// What must hold at every moment.
-    fn look(&self) {
-        for service in self.frontends.values() {
-            assert!(
-                self.table(*service).is_some(),
-                "a cluster IP without a table"
-            );
-        }
-        for service in self.services.keys() {
-            let _complete = self.table(*service);
-        }
-        for (address, id) in &self.endpoint_addresses {
-            assert_eq!(
-                self.endpoints[id].address, *address,
-                "a pod address with another endpoint"
-            );
-        }
-    }
-
-    /// Where connects to a cluster IP go: addresses with their number of rows, and the affinity timeout.
-    fn reach(&self, vip: SocketAddress) -> Option<(BTreeMap<SocketAddress, u32>, u32)> {
-        let (header, endpoints) = self.table(*self.frontends.get(&vip)?)?;
-        let mut weights = BTreeMap::new();
-        for record in endpoints {
-            assert_eq!(record.usable, 1, "an endpoint in use is not usable");
-            *weights.entry(record.address).or_default() += 1;
-        }
-        Some((weights, header.affinity_timeout_s))
-    }
-}
-
-fn set<K: Eq + std::hash::Hash>(map: &mut HashMap<K, u32>, key: K, value: Option<u32>) {
-    match value {
-        Some(value) => map.insert(key, value),
-        None => map.remove(&key),
-    };
-}
 
 fn name(index: u8) -> ObjectName {
     ObjectName {
@@ -182,6 +98,12 @@ fn apply(tables: &mut Tables, kernel: &mut Kernel, plan: &ServicePlan, now: Inst
     steps.len()
 }
 
+fn settle(tables: &mut Tables, now: Instant) {
+    tables.settle(now);
+    let rested = tables.rested_services(now);
+    tables.free_services(rested);
+}
+
 #[test]
 fn an_unchanged_service_costs_no_write_and_a_changed_endpoint_only_its_own() {
     let now = Instant::now();
@@ -214,9 +136,12 @@ fn an_affinity_to_a_leaving_endpoint_ends_no_later_than_the_new_table_begins() {
     let position = |wanted: fn(&Step) -> bool| steps.iter().position(wanted).unwrap();
     let published = position(|step| matches!(step, Step::Publish { .. }));
     assert!(
-        steps[..published].contains(&Step::Usable {
-            id: leaving,
-            usable: false
+        steps[..published].contains(&Step::State {
+            id: leaving.endpoint(),
+            state: EndpointState {
+                is_usable: false,
+                protocol: Protocol::Unknown,
+            },
         }),
         "{steps:?}"
     );
@@ -261,6 +186,79 @@ fn a_pod_of_two_services_is_attributed_to_the_headless_one() {
 
     assert_ne!(ordinary, headless);
     assert_eq!(kernel.endpoint_addresses[&pod(1).into()], ordinary);
+}
+
+#[test]
+fn a_service_id_is_not_used_again_before_its_methods_are_forgotten() {
+    let now = Instant::now();
+    let (mut tables, mut kernel) = (Tables::new(CAPACITIES), Kernel::default());
+    let pods = BTreeMap::from([(1, 1)]);
+    apply(&mut tables, &mut kernel, &plan(1, false, 0, &pods), now);
+    let first = kernel.frontends[&vip(1).into()];
+    for step in tables.change(&name(1), None, now).unwrap() {
+        kernel.carry_out(&step);
+    }
+
+    assert!(tables.rested_services(now + GRACE / 2).is_empty());
+    let later = now + GRACE;
+    tables.settle(later);
+    assert_eq!(tables.rested_services(later), [first]);
+    apply(&mut tables, &mut kernel, &plan(2, false, 0, &pods), later);
+    assert_ne!(kernel.frontends[&vip(2).into()], first);
+    tables.free_services(vec![first]);
+    apply(&mut tables, &mut kernel, &plan(3, false, 0, &pods), later);
+    assert_eq!(kernel.frontends[&vip(3).into()], first);
+}
+
+#[test]
+fn an_address_of_two_services_says_so_until_one_goes() {
+    let now = Instant::now();
+    let (mut tables, mut kernel) = (Tables::new(CAPACITIES), Kernel::default());
+    let pods = BTreeMap::from([(1, 1)]);
+    let mut two_ports = plan(1, false, 0, &pods);
+    let mut second = two_ports.ports[0].clone();
+    second.port = 81;
+    two_ports.ports.push(second);
+    apply(&mut tables, &mut kernel, &two_ports, now);
+    let is_shared = |kernel: &Kernel| kernel.endpoint_addresses[&pod(1).into()].is_shared();
+
+    assert!(!is_shared(&kernel), "two ports of one Service");
+    for (other, headless) in [(2, false), (3, true)] {
+        apply(
+            &mut tables,
+            &mut kernel,
+            &plan(other, headless, 0, &pods),
+            now,
+        );
+        assert!(is_shared(&kernel), "service {other} too");
+        for step in tables.change(&name(other), None, now).unwrap() {
+            kernel.carry_out(&step);
+        }
+        assert!(!is_shared(&kernel), "service {other} is gone");
+    }
+}
+
+#[test]
+fn a_changed_protocol_reaches_its_endpoints_in_place() {
+    let now = Instant::now();
+    let (mut tables, mut kernel) = (Tables::new(CAPACITIES), Kernel::default());
+    let mut plan = plan(1, false, 0, &BTreeMap::from([(1, 1), (2, 0)]));
+    apply(&mut tables, &mut kernel, &plan, now);
+    let before = kernel.endpoints.clone();
+
+    for (declared, expected) in [
+        (Some(AppProtocol::Grpc), Protocol::Http2),
+        (Some(AppProtocol::Tcp), Protocol::Other),
+        (None, Protocol::Unknown),
+    ] {
+        plan.ports[0].protocol = declared;
+        // One word per endpoint, no table.
+        assert_eq!(apply(&mut tables, &mut kernel, &plan, now), 2);
+        for (id, record) in &kernel.endpoints {
+            assert_eq!(record.protocol, expected as u32);
+            assert_eq!(record.usable, before[id].usable);
+        }
+    }
 }
 
 #[test]
@@ -354,7 +352,7 @@ proptest! {
 
         for change in changes {
             now += Duration::from_millis(change.pause_ms);
-            tables.settle(now);
+            settle(&mut tables, now);
             let wanted = change
                 .weights
                 .as_ref()
@@ -389,7 +387,7 @@ proptest! {
                 kernel.look();
             }
         }
-        tables.settle(now + GRACE);
+        settle(&mut tables, now + GRACE);
         prop_assert!(tables.used().iter().all(|(_, used)| *used == 0), "{:?}", tables.used());
         prop_assert!(kernel.frontends.is_empty() && kernel.endpoint_addresses.is_empty());
         prop_assert!(kernel.workload_addresses.is_empty());
