@@ -8,7 +8,7 @@ use crate::program::Program;
 /// What the benchmark program is told.
 #[derive(Args)]
 pub(crate) struct BenchOptions {
-    /// `connect` or `churn`, and its options (`--help` lists them)
+    /// `connect`, `churn` or `meter`, and its options (`--help` lists them)
     #[arg(
         required = true,
         trailing_var_arg = true,
@@ -26,7 +26,7 @@ pub(crate) fn bench(options: &BenchOptions) -> Result<(), Error> {
     const BENCH: Program = Program {
         what: "a benchmark",
         binary: "mesh-bench",
-        companions: &[],
+        companions: &["mesh-rpc", "mesh-wire"],
     };
     BENCH.build_and_become(&options.arguments)
 }

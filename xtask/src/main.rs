@@ -5,6 +5,7 @@ mod bpf_toolchain;
 mod build;
 mod demo;
 mod error;
+mod fuzz;
 mod process;
 mod program;
 mod setup;
@@ -20,6 +21,7 @@ use crate::bench::{BenchOptions, bench};
 use crate::build::build_agent;
 use crate::demo::{DemoOptions, demo};
 use crate::error::Error;
+use crate::fuzz::{FuzzOptions, fuzz};
 use crate::setup::{Scope, setup};
 use crate::test::{Step, test};
 
@@ -46,6 +48,8 @@ enum Task {
     Demo(DemoOptions),
     /// Measures the mesh: what it adds to connect(), and how soon a change is in force
     Bench(BenchOptions),
+    /// Searches for bytes on which the meter's decoder and full decoders disagree
+    Fuzz(FuzzOptions),
 }
 
 fn main() -> ExitCode {
@@ -68,5 +72,6 @@ fn perform(task: Task) -> Result<(), Error> {
         Task::Test { only } => test(&only),
         Task::Demo(options) => demo(&options),
         Task::Bench(options) => bench(&options),
+        Task::Fuzz(options) => fuzz(&options),
     }
 }

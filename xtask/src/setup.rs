@@ -6,7 +6,9 @@
 mod bpffs;
 mod debian;
 mod linker;
+mod node;
 mod peers;
+mod prometheus;
 mod toolchain;
 
 use std::time::Instant;
@@ -58,6 +60,8 @@ const STEPS: &[Step] = &[
     linker::STEP,
     bpffs::STEP,
     peers::STEP,
+    node::STEP,
+    prometheus::STEP,
 ];
 
 /// Makes the machine ready for `scope`, saying what was found and done.

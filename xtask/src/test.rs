@@ -7,6 +7,7 @@ use clap::ValueEnum;
 
 use crate::build::build_agent;
 use crate::error::Error;
+use crate::fuzz::fuzz_briefly;
 use crate::process::{cargo, run};
 use crate::setup::{Scope, setup};
 use crate::terminal::{note, say};
@@ -23,6 +24,8 @@ pub(crate) enum Step {
     Doc,
     /// Unit, property, layering and tidiness tests; no privileges needed
     Unit,
+    /// The meter's decoder against full decoders: the corpus, and a search of half a minute
+    Fuzz,
     /// Release builds of the agent and of the test programs
     Build,
     /// The agent with real kernel programs, namespaces and gRPC peers
@@ -33,7 +36,7 @@ impl Step {
     fn scope(self) -> Scope {
         match self {
             Self::Fmt | Self::Clippy | Self::Doc | Self::Unit | Self::Build => Scope::Build,
-            Self::Behaviour => Scope::Test,
+            Self::Fuzz | Self::Behaviour => Scope::Test,
         }
     }
 
@@ -45,6 +48,7 @@ impl Step {
             Self::Doc => run(cargo(&["doc", "--workspace", "--no-deps", "--quiet"])
                 .env("RUSTDOCFLAGS", "--deny warnings")),
             Self::Unit => run(&mut cargo(&["test"])),
+            Self::Fuzz => fuzz_briefly(),
             Self::Build => {
                 build_agent()?;
                 run(behaviour_tests().arg("--no-run"))
@@ -135,11 +139,15 @@ fn report(steps: &[Step], times: &[Duration], succeeded: bool) {
     ));
 }
 
-/// The behaviour tests, told where the agent and the Python peers are.
+/// The behaviour tests, told where the agent and the foreign programs are.
 fn behaviour_tests() -> std::process::Command {
     let mut command = cargo(&["test", "--release", "--package", "mesh-tests"]);
     command
         .env("MESH_AGENT_BIN", workspace::agent())
-        .env("MESH_PYTHON", workspace::python());
+        .env("MESH_PYTHON", workspace::python())
+        .env("MESH_NODE_MODULES", workspace::node_modules());
+    if let Some(path) = workspace::prometheus() {
+        command.env("MESH_PROMETHEUS", path);
+    }
     command
 }

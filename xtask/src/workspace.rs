@@ -3,6 +3,8 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
+use crate::process::which;
+
 /// The root of the source tree.
 #[must_use]
 pub(crate) fn root() -> &'static Path {
@@ -39,4 +41,29 @@ pub(crate) fn python_environment() -> PathBuf {
 #[must_use]
 pub(crate) fn python() -> PathBuf {
     python_environment().join("bin/python3")
+}
+
+/// Where the packages of the JavaScript peer are.
+#[must_use]
+pub(crate) fn node_environment() -> PathBuf {
+    target().join("node")
+}
+
+/// What `NODE_PATH` has to name.
+#[must_use]
+pub(crate) fn node_modules() -> PathBuf {
+    node_environment().join("node_modules")
+}
+
+/// Where Debian's Prometheus is unpacked.
+#[must_use]
+pub(crate) fn prometheus_folder() -> PathBuf {
+    target().join("prometheus")
+}
+
+/// Prometheus: the machine's, else the unpacked one.
+#[must_use]
+pub(crate) fn prometheus() -> Option<PathBuf> {
+    let unpacked = prometheus_folder().join("usr/bin/prometheus");
+    which("prometheus").or_else(|| unpacked.exists().then_some(unpacked))
 }

@@ -77,6 +77,8 @@ const PACKAGES: &[Package] = &[
     package("llvm-22-dev", Scope::Build, Sign::Package, When::NoLinker),
     package("zlib1g-dev", Scope::Build, Sign::Package, When::NoLinker),
     package("libzstd-dev", Scope::Build, Sign::Package, When::NoLinker),
+    // libFuzzer is C++.
+    package("g++", Scope::Test, Sign::Program("c++"), When::Always),
     package("iproute2", Scope::Run, Sign::Program("ip"), When::Always),
     package(
         "python3",
@@ -85,6 +87,8 @@ const PACKAGES: &[Package] = &[
         When::Always,
     ),
     package("python3-venv", Scope::Test, Sign::Package, When::Always),
+    package("nodejs", Scope::Test, Sign::Program("node"), When::Always),
+    package("npm", Scope::Test, Sign::Program("npm"), When::Always),
 ];
 
 fn inspect(machine: &Machine) -> Finding {

@@ -1,0 +1,52 @@
+//! Every input that a fuzzer found worth keeping, and some that nobody chose.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use mesh_fuzz::{check_bytes, check_calls};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+fn inputs(target: &str) -> Vec<PathBuf> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("corpus")
+        .join(target);
+    let entries = fs::read_dir(&directory).expect("the corpus is in the repository");
+    entries
+        .map(|entry| entry.expect("a directory can be listed").path())
+        .collect()
+}
+
+#[expect(clippy::print_stdout, reason = "a failure names its input")]
+fn check_corpus(target: &str, check: fn(&[u8])) {
+    let inputs = inputs(target);
+    assert!(inputs.len() > 10, "{target}");
+    for input in inputs {
+        println!("{}", input.display());
+        check(&fs::read(&input).expect("an input can be read"));
+    }
+}
+
+#[test]
+fn the_corpus_of_streams_is_agreed_upon() {
+    check_corpus("stream", check_bytes);
+}
+
+#[test]
+fn the_corpus_of_calls_is_agreed_upon() {
+    check_corpus("calls", check_calls);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(500))]
+
+    #[test]
+    fn legal_exchanges_are_agreed_upon(choices in vec(any::<u8>(), 0..600)) {
+        check_calls(&choices);
+    }
+
+    #[test]
+    fn any_bytes_are_agreed_upon(bytes in vec(any::<u8>(), 0..300)) {
+        check_bytes(&bytes);
+    }
+}
