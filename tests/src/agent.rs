@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Output};
 use std::time::Duration;
 
-/// How long an agent may take to become ready: loading six programs takes less than a second on an idle machine.
+/// How long an agent may take to become ready: loading the programs takes a second on an idle machine.
 const READY_LIMIT: Duration = Duration::from_secs(20);
 
 /// How long an agent may take to apply a change. Far above the 5 ms that it should take: tests of

@@ -36,8 +36,37 @@ pub fn peer(name: &'static str) -> Result<PathBuf> {
 /// # Errors
 /// If the variable is not set, or names no file.
 pub fn python() -> Result<PathBuf> {
-    let path = env::var_os("MESH_PYTHON").ok_or_else(|| Error::Requirement {
-        what: "MESH_PYTHON does not name a Python with grpcio".to_owned(),
+    provisioned(
+        "MESH_PYTHON",
+        "MESH_PYTHON does not name a Python with grpcio",
+    )
+}
+
+/// The folder that has grpc-js: `MESH_NODE_MODULES`.
+///
+/// # Errors
+/// If the variable is not set.
+pub fn node_modules() -> Result<PathBuf> {
+    provisioned(
+        "MESH_NODE_MODULES",
+        "MESH_NODE_MODULES does not name a folder with @grpc/grpc-js",
+    )
+}
+
+/// Prometheus: `MESH_PROMETHEUS`.
+///
+/// # Errors
+/// If the variable is not set.
+pub fn prometheus() -> Result<PathBuf> {
+    provisioned(
+        "MESH_PROMETHEUS",
+        "MESH_PROMETHEUS does not name Prometheus",
+    )
+}
+
+fn provisioned(variable: &str, missing: &str) -> Result<PathBuf> {
+    let path = env::var_os(variable).ok_or_else(|| Error::Requirement {
+        what: missing.to_owned(),
         remedy: "run the tests with `cargo xtask test`, which sets it up",
     })?;
     Ok(PathBuf::from(path))

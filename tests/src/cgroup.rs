@@ -1,7 +1,7 @@
 //! A throw-away control group.
 
 use crate::deadline::{eventually, unique_name};
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, Result};
 use crate::mounts;
 use std::fs;
 use std::os::fd::OwnedFd;
@@ -42,6 +42,24 @@ impl Cgroup {
         &self.path
     }
 
+    /// CPU time of everything that ever ran in it, in µs.
+    ///
+    /// # Errors
+    /// If the kernel does not say.
+    pub fn cpu_us(&self) -> Result<u64> {
+        let file = self.path.join("cpu.stat");
+        let text = fs::read_to_string(&file).context(|| format!("read {}", file.display()))?;
+        let usage = text
+            .lines()
+            .find_map(|line| line.strip_prefix("usage_usec "));
+        usage
+            .and_then(|usage| usage.parse().ok())
+            .ok_or_else(|| Error::Unreadable {
+                from: file.display().to_string(),
+                answer: text.clone(),
+            })
+    }
+
     /// The open file that a process writes `0` to in order to move itself in.
     pub(crate) fn entrance(&self) -> Result<OwnedFd> {
         let file = self.path.join("cgroup.procs");
@@ -75,6 +93,6 @@ impl Drop for Cgroup {
     clippy::print_stderr,
     reason = "a drop has no other way to say what it left behind"
 )]
-fn eprint_left(path: &Path, error: &crate::Error) {
+fn eprint_left(path: &Path, error: &Error) {
     eprintln!("left behind {}: {error}", path.display());
 }

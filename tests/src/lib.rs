@@ -2,8 +2,8 @@
 //!
 //! Reading order: [`error`], [`deadline`], [`mounts`], then what a pod is made of ([`cgroup`], [`namespace`],
 //! [`process`], [`network`]), the agent and where it works ([`node`], [`agent`], [`config_dir`], [`manifest`],
-//! [`metrics`], [`http`]), those who talk through the mesh ([`peer`], [`rpc`]; [`shop`] for the demo), the scene of
-//! most tests ([`scene`]) and how results are judged ([`chi_square`], [`bpf`]).
+//! [`metrics`], [`http`]), those who talk through the mesh ([`peer`], [`rpc`], [`traced`]; [`shop`] for the demo), the scene of
+//! most tests ([`scene`]) and how results are judged ([`chi_square`], [`bpf`], [`collector`]).
 //!
 //! Nothing here leaves the machine: namespaces have no route out, and the host's own sockets stay on loopback.
 
@@ -25,13 +25,23 @@ pub mod manifest;
 pub mod metrics;
 pub mod node;
 
+pub mod http2;
+pub mod load;
+pub mod metered;
 pub mod peer;
+pub mod prometheus;
 pub mod rpc;
 pub mod shop;
+pub mod traced;
+pub mod wire;
 
+pub mod pair;
+pub mod relay;
 pub mod scene;
+pub mod stage;
 
 pub mod bpf;
 pub mod chi_square;
+pub mod collector;
 
 pub use error::{Error, Result};

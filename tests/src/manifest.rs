@@ -35,8 +35,17 @@ impl Service {
 
     /// Adds a TCP port that speaks gRPC and whose slices name it by `name`.
     #[must_use]
-    pub fn port(mut self, name: &str, port: u16) -> Self {
-        let entry = json!({ "name": name, "port": port, "appProtocol": "grpc" });
+    pub fn port(self, name: &str, port: u16) -> Self {
+        self.add(json!({ "name": name, "port": port, "appProtocol": "grpc" }))
+    }
+
+    /// Adds a TCP port of which nobody says what it speaks.
+    #[must_use]
+    pub fn plain_port(self, name: &str, port: u16) -> Self {
+        self.add(json!({ "name": name, "port": port }))
+    }
+
+    fn add(mut self, entry: Value) -> Self {
         if let Some(ports) = self.object["spec"]["ports"].as_array_mut() {
             ports.push(entry);
         }

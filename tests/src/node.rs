@@ -51,6 +51,12 @@ impl Node {
         &self.cgroup
     }
 
+    /// The cgroup of its agents, which are not in the mesh.
+    #[must_use]
+    pub fn agent_cgroup(&self) -> &Cgroup {
+        &self.agent_cgroup
+    }
+
     /// Where the agent pins; it does not exist before the first run.
     #[must_use]
     pub fn bpffs(&self) -> &Path {

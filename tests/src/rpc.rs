@@ -1,4 +1,5 @@
-//! gRPC peers under a test's control: tonic (`mesh-rpc`) and Python's grpcio (`peers/*.py`), with one command line.
+//! gRPC peers under a test's control: tonic (`mesh-rpc`), Python's grpcio (`peers/*.py`) and grpc-js (`peers/*.js`), with
+//! one command line.
 //!
 //! They speak `mesh.test.Echo/Say`, whose messages are bare bytes: what the server answers is its identity, a line
 //! feed and the request. No protobuf is needed to see who answered and that nothing was lost.
@@ -10,7 +11,7 @@ use crate::process::Process;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -27,10 +28,13 @@ pub enum Implementation {
     Tonic,
     /// grpcio, gRPC's C core: an IPv4 target is an IPv6 socket with a v4-mapped address.
     Grpcio,
+    /// grpc-js, in JavaScript: a client of [`crate::load`] only.
+    GrpcJs,
 }
 
 impl Implementation {
-    fn command(self, verb: &str) -> Result<Command> {
+    /// The command that runs a verb of the implementation's program.
+    pub(crate) fn command(self, verb: &str) -> Result<Command> {
         match self {
             Self::Tonic => {
                 let mut command = Command::new(binary::peer("mesh-rpc")?);
@@ -38,9 +42,21 @@ impl Implementation {
                 Ok(command)
             }
             Self::Grpcio => {
-                let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/echo.py");
+                let name = if verb.starts_with("load") {
+                    "load.py"
+                } else {
+                    "echo.py"
+                };
                 let mut command = Command::new(binary::python()?);
-                command.arg(script).arg(verb);
+                command.arg(script(name)).arg(verb);
+                Ok(command)
+            }
+            Self::GrpcJs => {
+                let mut command = Command::new("node");
+                command
+                    .env("NODE_PATH", binary::node_modules()?)
+                    .arg(script("load.js"))
+                    .arg(verb);
                 Ok(command)
             }
         }
@@ -71,6 +87,12 @@ impl Implementation {
             answer: format!("{error}: {line}"),
         })
     }
+}
+
+fn script(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("peers")
+        .join(name)
 }
 
 /// What a client reports.

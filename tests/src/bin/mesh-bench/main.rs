@@ -1,10 +1,12 @@
-//! `mesh-bench`: what the mesh costs a `connect()`, and how soon a change of the manifests is in force.
+//! `mesh-bench`: what the mesh costs a `connect()` and an RPC, and how soon a change of the manifests is in force.
 //!
 //! Run by `cargo xtask bench`; needs root. All traffic stays in namespaces of its own.
 
 mod churn;
 mod connect;
+mod meter;
 mod output;
+mod rpcs;
 mod statistics;
 mod worker;
 
@@ -46,6 +48,31 @@ enum Bench {
         #[arg(long, default_value_t = 100)]
         bursts: u32,
     },
+    /// CPU and latency of an RPC with and without the mesh, interleaved; memory of a metered socket; a large scrape
+    Meter {
+        /// Print one JSON object instead of tables
+        #[arg(long)]
+        json: bool,
+        /// Slices per load and pair
+        #[arg(long, default_value_t = 60)]
+        slices: u32,
+        /// Length of a slice
+        #[arg(long, default_value_t = 200)]
+        slice_ms: u32,
+        /// Connections whose memory is measured
+        #[arg(long, default_value_t = 2_000)]
+        connections: u32,
+    },
+    /// Makes RPCs without pause for as long as told on standard input
+    #[command(hide = true)]
+    Rpcs {
+        /// The server
+        target: SocketAddr,
+        /// Connections
+        connections: u32,
+        /// RPCs at a time on each
+        streams: u32,
+    },
     /// Times connects as told on standard input
     #[command(hide = true)]
     Time,
@@ -79,6 +106,17 @@ fn run(bench: Bench) -> Result {
             changes,
             bursts,
         } => output::print(&churn::bench(changes, bursts)?, json),
+        Bench::Meter {
+            json,
+            slices,
+            slice_ms,
+            connections,
+        } => output::print(&meter::bench(slices, slice_ms, connections)?, json),
+        Bench::Rpcs {
+            target,
+            connections,
+            streams,
+        } => rpcs::make(target, connections, streams),
         Bench::Time => worker::time(),
         Bench::Watch { targets } => worker::watch(&targets),
     }

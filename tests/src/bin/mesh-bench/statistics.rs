@@ -41,7 +41,10 @@ impl Spread {
 
 impl fmt::Display for Spread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = format!("{:.1} ({:.1}..{:.1})", self.median, self.low, self.high);
-        f.pad(&text)
+        let digits = f.precision().unwrap_or(1);
+        let [median, low, high] = [self.median, self.low, self.high];
+        let text = format!("{median:.digits$} ({low:.digits$}..{high:.digits$})");
+        let width = f.width().unwrap_or(0);
+        write!(f, "{text:<width$}")
     }
 }

@@ -1,10 +1,10 @@
 //! The client.
 
-use crate::codec::Bare;
 use bytes::Bytes;
 use http::Uri;
 use http::uri::PathAndQuery;
 use hyper_util::rt::TokioIo;
+use mesh_tests::load::Bare;
 use mesh_tests::rpc::{Calls, METHOD};
 use std::error::Error;
 use std::io;

@@ -1,8 +1,10 @@
 //! `mesh-rpc`: a tonic server and client of the behaviour tests. Driven through [`mesh_tests::rpc`].
 
 mod call;
-mod codec;
+mod load;
+mod load_serve;
 mod serve;
+mod traced;
 
 use std::error::Error;
 use std::io::{self, Write};
@@ -31,8 +33,20 @@ fn run() -> Result<(), Box<dyn Error>> {
             channels.parse()?,
             calls.parse()?,
         )),
+        ["load-serve", listen] => runtime.block_on(load_serve::serve(listen.parse()?)),
+        ["load", target, connections, streams, plans @ ..] => runtime.block_on(load::load(
+            target.parse()?,
+            connections.parse()?,
+            streams.parse()?,
+            plans,
+        )),
+        ["traced", target] => runtime.block_on(traced::call(target.parse()?)),
+        ["serve-traced", listen] => runtime.block_on(traced::serve(listen.parse()?)),
         _ => Err(
-            "usage: mesh-rpc serve ADDRESS IDENTITY | mesh-rpc call ADDRESS CHANNELS CALLS".into(),
+            "usage: mesh-rpc serve ADDRESS IDENTITY | mesh-rpc call ADDRESS CHANNELS CALLS \
+             | mesh-rpc load-serve ADDRESS | mesh-rpc load ADDRESS CONNECTIONS STREAMS PLAN... \
+             | mesh-rpc traced ADDRESS | mesh-rpc serve-traced ADDRESS"
+                .into(),
         ),
     }
 }

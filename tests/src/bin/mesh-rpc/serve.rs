@@ -1,7 +1,7 @@
 //! The server.
 
-use crate::codec::Bare;
 use bytes::Bytes;
+use mesh_tests::load::Bare;
 use std::convert::Infallible;
 use std::error::Error;
 use std::future::{Ready, ready};

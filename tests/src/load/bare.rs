@@ -6,7 +6,7 @@ use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 
 /// Leaves messages as they are.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Bare;
+pub struct Bare;
 
 impl Codec for Bare {
     type Encode = Bytes;

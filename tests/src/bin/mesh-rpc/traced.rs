@@ -1,0 +1,121 @@
+//! The client and the server of [`mesh_tests::traced`].
+
+use bytes::Bytes;
+use http::uri::PathAndQuery;
+use mesh_tests::load::Bare;
+use mesh_tests::traced::{Answer, Call, DELAY_KEY, SERVICE, STATUS_KEY};
+use std::convert::Infallible;
+use std::error::Error;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::str::FromStr;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant, SystemTime};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader, stdin};
+use tokio::net::TcpListener;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::body::Body;
+use tonic::client::Grpc as Client;
+use tonic::metadata::{AsciiMetadataValue, MetadataMap};
+use tonic::server::{Grpc, NamedService, UnaryService};
+use tonic::transport::{Channel, Endpoint, Server};
+use tonic::{Code, Request, Response, Status};
+use tower_service::Service;
+
+/// Makes a call for every line of standard input, one after the other.
+pub(crate) async fn call(target: SocketAddr) -> Result<(), Box<dyn Error>> {
+    let endpoint = Endpoint::from_shared(format!("http://{target}"))?;
+    let mut grpc = Client::new(endpoint.connect().await?);
+    crate::say("connected")?;
+    let mut lines = BufReader::new(stdin()).lines();
+    while let Some(line) = lines.next_line().await? {
+        let answer = make(&mut grpc, &serde_json::from_str(&line)?).await?;
+        crate::say(&serde_json::to_string(&answer)?)?;
+    }
+    Ok(())
+}
+
+async fn make(grpc: &mut Client<Channel>, call: &Call) -> Result<Answer, Box<dyn Error>> {
+    let path = PathAndQuery::from_maybe_shared(format!("/{}", call.name()))?;
+    let mut request = Request::new(Bytes::from_static(b"ping"));
+    let metadata = request.metadata_mut();
+    metadata.insert(STATUS_KEY, call.status.into());
+    metadata.insert(DELAY_KEY, call.delay_ms.into());
+    if let Some(parent) = &call.trace_parent {
+        metadata.insert("traceparent", AsciiMetadataValue::from_str(parent)?);
+    }
+    grpc.ready().await?;
+    let started_seconds = SystemTime::UNIX_EPOCH.elapsed()?.as_secs_f64();
+    let begin = Instant::now();
+    let answer = grpc.unary(request, path, Bare).await;
+    Ok(Answer {
+        status: answer.map_or_else(|status| status.code(), |_| Code::Ok) as i32,
+        started_seconds,
+        seconds: begin.elapsed().as_secs_f64(),
+    })
+}
+
+/// Serves until standard input ends.
+pub(crate) async fn serve(listen: SocketAddr) -> Result<(), Box<dyn Error>> {
+    let listener = TcpListener::bind(listen).await?;
+    crate::say("listening")?;
+    Server::builder()
+        .add_service(Traced)
+        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), async {
+            let mut rest = Vec::new();
+            // Ends at the end of input; an error ends it just as well.
+            drop(stdin().read_to_end(&mut rest).await);
+        })
+        .await?;
+    Ok(())
+}
+
+/// `mesh.test.Traced`, every method.
+#[derive(Clone, Copy, Debug)]
+struct Traced;
+
+impl NamedService for Traced {
+    const NAME: &'static str = SERVICE;
+}
+
+impl Service<http::Request<Body>> for Traced {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        Box::pin(async move { Ok(Grpc::new(Bare).unary(AsTold, request).await) })
+    }
+}
+
+/// Answers as the call's metadata say.
+struct AsTold;
+
+impl UnaryService<Bytes> for AsTold {
+    type Response = Bytes;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Bytes>, Status>> + Send>>;
+
+    fn call(&mut self, request: Request<Bytes>) -> Self::Future {
+        let delay_ms = number(request.metadata(), DELAY_KEY);
+        let code: i32 = number(request.metadata(), STATUS_KEY);
+        Box::pin(async move {
+            tokio::time::sleep(Duration::from_millis(delay_ms)).await;
+            if code != 0 {
+                return Err(Status::new(Code::from_i32(code), "as told"));
+            }
+            Ok(Response::new(Bytes::from_static(b"pong")))
+        })
+    }
+}
+
+fn number<T: FromStr + Default>(metadata: &MetadataMap, key: &str) -> T {
+    let value = metadata.get(key).and_then(|value| value.to_str().ok());
+    value
+        .and_then(|value| value.parse().ok())
+        .unwrap_or_default()
+}

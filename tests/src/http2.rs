@@ -1,0 +1,282 @@
+//! HTTP/2 frames and header blocks by hand, for what no library sends (RFC 9113, RFC 7541).
+
+/// What a client sends first.
+pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Frame types.
+pub mod kind {
+    /// DATA.
+    pub const DATA: u8 = 0;
+    /// HEADERS.
+    pub const HEADERS: u8 = 1;
+    /// PRIORITY.
+    pub const PRIORITY: u8 = 2;
+    /// `RST_STREAM`.
+    pub const RST_STREAM: u8 = 3;
+    /// SETTINGS.
+    pub const SETTINGS: u8 = 4;
+    /// PING.
+    pub const PING: u8 = 6;
+    /// GOAWAY.
+    pub const GOAWAY: u8 = 7;
+    /// `WINDOW_UPDATE`.
+    pub const WINDOW_UPDATE: u8 = 8;
+    /// CONTINUATION.
+    pub const CONTINUATION: u8 = 9;
+}
+
+/// Flags of frames.
+pub mod flag {
+    /// Nothing follows on the stream.
+    pub const END_STREAM: u8 = 0x1;
+    /// The frame acknowledges SETTINGS or a PING.
+    pub const ACK: u8 = 0x1;
+    /// The header block is complete.
+    pub const END_HEADERS: u8 = 0x4;
+    /// The payload begins with a length of padding.
+    pub const PADDED: u8 = 0x8;
+    /// The payload has a priority.
+    pub const PRIORITY: u8 = 0x20;
+}
+
+/// Error codes.
+pub mod code {
+    /// The connection's other end broke the protocol.
+    pub const PROTOCOL_ERROR: u32 = 1;
+    /// An error that concerns nobody else.
+    pub const INTERNAL_ERROR: u32 = 2;
+    /// The request was not looked at.
+    pub const REFUSED_STREAM: u32 = 7;
+    /// Nobody is interested any more.
+    pub const CANCEL: u32 = 8;
+    /// The other end does too much.
+    pub const ENHANCE_YOUR_CALM: u32 = 11;
+}
+
+/// A frame. Its length is what it is, whether or not a peer may send so much.
+///
+/// # Panics
+/// If the payload is longer than a length can say.
+#[must_use]
+pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).expect("a test's payloads fit");
+    let mut frame = head(length, kind, flags, stream);
+    frame.extend_from_slice(payload);
+    frame
+}
+
+/// The head of a frame, whatever follows.
+#[must_use]
+pub fn head(length: u32, kind: u8, flags: u8, stream: u32) -> Vec<u8> {
+    let mut head = length.to_be_bytes()[1..].to_vec();
+    head.extend([kind, flags]);
+    head.extend(stream.to_be_bytes());
+    head
+}
+
+/// What a client begins with: preface, empty SETTINGS, and a window that no test exhausts.
+#[must_use]
+pub fn client_begin() -> Vec<u8> {
+    [
+        PREFACE.to_vec(),
+        frame(kind::SETTINGS, 0, 0, &[]),
+        window_update(0),
+    ]
+    .concat()
+}
+
+/// What a server begins with.
+#[must_use]
+pub fn server_begin() -> Vec<u8> {
+    frame(kind::SETTINGS, 0, 0, &[])
+}
+
+/// Opens the window of a stream, or of the connection (0), by 2^30 bytes.
+#[must_use]
+pub fn window_update(stream: u32) -> Vec<u8> {
+    frame(kind::WINDOW_UPDATE, 0, stream, &(1_u32 << 30).to_be_bytes())
+}
+
+/// A header block in one HEADERS frame.
+#[must_use]
+pub fn headers(stream: u32, ends_stream: bool, block: &[u8]) -> Vec<u8> {
+    let end = if ends_stream { flag::END_STREAM } else { 0 };
+    frame(kind::HEADERS, flag::END_HEADERS | end, stream, block)
+}
+
+/// One gRPC message of so many bytes in a DATA frame.
+///
+/// # Panics
+/// If it is longer than a message can be.
+#[must_use]
+pub fn message(stream: u32, ends_stream: bool, content: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(content.len()).expect("a test's messages fit");
+    let mut payload = vec![0];
+    payload.extend(length.to_be_bytes());
+    payload.extend_from_slice(content);
+    frame(kind::DATA, u8::from(ends_stream), stream, &payload)
+}
+
+/// `RST_STREAM`.
+#[must_use]
+pub fn reset(stream: u32, code: u32) -> Vec<u8> {
+    frame(kind::RST_STREAM, 0, stream, &code.to_be_bytes())
+}
+
+/// GOAWAY without an error.
+#[must_use]
+pub fn go_away(last_stream: u32) -> Vec<u8> {
+    let mut payload = last_stream.to_be_bytes().to_vec();
+    payload.extend([0; 4]);
+    frame(kind::GOAWAY, 0, 0, &payload)
+}
+
+/// A header block.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Block {
+    bytes: Vec<u8>,
+}
+
+impl Block {
+    /// An empty one.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Appends the pseudo-header fields of a gRPC request but `:path`, which comes next: all are before all others (RFC 9113
+    /// section 8.3).
+    #[must_use]
+    pub fn post(self) -> Self {
+        self.indexed(3).indexed(6).named(1, "load")
+    }
+
+    /// Appends the other fields of a gRPC request.
+    #[must_use]
+    pub fn of_grpc(self) -> Self {
+        self.named(31, "application/grpc").literal("te", "trailers")
+    }
+
+    /// A gRPC request for a path, which is a literal with an indexed name, not indexed itself.
+    #[must_use]
+    pub fn request_for(path: &str) -> Self {
+        Self::new().post().named(4, path).of_grpc()
+    }
+
+    /// The start of a gRPC response.
+    #[must_use]
+    pub fn response() -> Self {
+        Self::new().indexed(8).named(31, "application/grpc")
+    }
+
+    /// The trailers of a gRPC response.
+    #[must_use]
+    pub fn trailers(status: u8) -> Self {
+        Self::new().literal("grpc-status", &status.to_string())
+    }
+
+    /// A field of one of the tables.
+    #[must_use]
+    pub fn indexed(mut self, index: usize) -> Self {
+        self.integer(0x80, 7, index);
+        self
+    }
+
+    /// A field with a name of one of the tables, not indexed.
+    #[must_use]
+    pub fn named(mut self, name: usize, value: &str) -> Self {
+        self.integer(0, 4, name);
+        self.string(value);
+        self
+    }
+
+    /// A field with a name of one of the tables, inserted into the dynamic table.
+    #[must_use]
+    pub fn inserted_named(mut self, name: usize, value: &str) -> Self {
+        self.integer(0x40, 6, name);
+        self.string(value);
+        self
+    }
+
+    /// A field whose name is a literal too, not indexed.
+    #[must_use]
+    pub fn literal(mut self, name: &str, value: &str) -> Self {
+        self.bytes.push(0);
+        self.string(name);
+        self.string(value);
+        self
+    }
+
+    /// A field whose name is a literal too, inserted into the dynamic table.
+    #[must_use]
+    pub fn inserted(mut self, name: &str, value: &str) -> Self {
+        self.bytes.push(0x40);
+        self.string(name);
+        self.string(value);
+        self
+    }
+
+    /// A change of the dynamic table's size.
+    #[must_use]
+    pub fn table_size(mut self, bytes: usize) -> Self {
+        self.integer(0x20, 5, bytes);
+        self
+    }
+
+    /// Anything else.
+    #[must_use]
+    pub fn raw(mut self, bytes: &[u8]) -> Self {
+        self.bytes.extend_from_slice(bytes);
+        self
+    }
+
+    /// The encoded block.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    fn string(&mut self, text: &str) {
+        self.integer(0, 7, text.len());
+        self.bytes.extend_from_slice(text.as_bytes());
+    }
+
+    /// RFC 7541 section 5.1.
+    fn integer(&mut self, pattern: u8, prefix_bits: u32, value: usize) {
+        let low = |value: usize| u8::try_from(value & 0xff).unwrap_or(u8::MAX);
+        let limit = (1_usize << prefix_bits) - 1;
+        if value < limit {
+            self.bytes.push(pattern | low(value));
+            return;
+        }
+        self.bytes.push(pattern | low(limit));
+        let mut rest = value - limit;
+        while rest >= 128 {
+            self.bytes.push(low(rest % 128) | 0x80);
+            rest /= 128;
+        }
+        self.bytes.push(low(rest));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn integers_are_those_of_the_rfc() {
+        let mut block = Block::new();
+        block.integer(0, 5, 10);
+        block.integer(0, 5, 1_337);
+        block.integer(0, 8, 42);
+        assert_eq!(block.bytes(), [10, 31, 154, 10, 42]);
+    }
+
+    #[test]
+    fn a_frame_has_its_length_and_stream() {
+        assert_eq!(
+            reset(3, code::CANCEL),
+            [0, 0, 4, 3, 0, 0, 0, 0, 3, 0, 0, 0, 8]
+        );
+    }
+}

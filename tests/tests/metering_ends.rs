@@ -1,0 +1,189 @@
+//! However a call begins and ends: it is counted once, with the status that its end means.
+
+use mesh_tests::Result;
+use mesh_tests::deadline::eventually;
+use mesh_tests::http2::{
+    Block, code, go_away, headers, message, reset, server_begin, window_update,
+};
+use mesh_tests::metered::{Side, durations, expect_both, expect_counts, rows, settled};
+use mesh_tests::pair::Members;
+use mesh_tests::peer::monotonic_ns;
+use mesh_tests::stage::{Ends, Stage, answer, begin, request, response};
+use mesh_tests::wire::{Dialling, Listening};
+use std::time::Duration;
+
+#[test]
+fn a_reset_completes_a_call_with_its_mapped_status() -> Result {
+    let mut stage = Stage::new(Listening::default())?;
+    // The method is a label before it is reset: a reset by the client is no response.
+    stage.exchange(
+        &[&begin(&[request(1, "Get")])],
+        &[&answer(&[response(1, 0)])],
+    )?;
+    let by_server = [
+        (code::CANCEL, "CANCELLED"),
+        (code::REFUSED_STREAM, "UNAVAILABLE"),
+        (code::ENHANCE_YOUR_CALM, "RESOURCE_EXHAUSTED"),
+        (code::INTERNAL_ERROR, "INTERNAL"),
+    ];
+    for (code, _) in by_server {
+        stage.exchange(
+            &[&begin(&[request(1, "Get")])],
+            &[&answer(&[reset(1, code)])],
+        )?;
+    }
+    let ends = stage.connect()?;
+    stage.request(ends, &[&begin(&[request(1, "Get")])])?;
+    stage.request(ends, &[&reset(1, code::CANCEL)])?;
+    // The server's answer was on its way: the call is not counted again.
+    stage.respond(ends, &[&answer(&[response(1, 0)])])?;
+    stage.close(ends)?;
+    let wanted = rows(&[
+        ("Get", "OK", 1),
+        ("Get", "CANCELLED", 2),
+        ("Get", "UNAVAILABLE", 1),
+        ("Get", "RESOURCE_EXHAUSTED", 1),
+        ("Get", "INTERNAL", 1),
+    ]);
+    expect_both(&stage.agent, &wanted).map(drop)
+}
+
+#[test]
+fn calls_that_end_with_their_connection_are_unavailable() -> Result {
+    let mut stage = Stage::new(Listening::default())?;
+    let ends = stage.connect()?;
+    let requests: Vec<_> = (0..5)
+        .map(|number| request(2 * number + 1, "Get"))
+        .collect();
+    stage.request(ends, &[&begin(&requests)])?;
+    // One is answered, the server says that it will not act on two, and leaves.
+    let responses = [response(1, 0), go_away(5)];
+    stage.respond(ends, &[&answer(&responses)])?;
+    settled(&stage.agent, "four calls are open", |_, balance| {
+        if balance.active == 4 {
+            Ok(())
+        } else {
+            Err("not yet".to_owned())
+        }
+    })?;
+    stage.server.abort(ends.server)?;
+    stage.client.drain(ends.client)?;
+    stage.client.close(ends.client)?;
+    let metrics = expect_both(
+        &stage.agent,
+        &rows(&[("Get", "OK", 1), ("Get", "UNAVAILABLE", 4)]),
+    )?;
+    assert_eq!(metrics.count("mesh_rpc_active", &[]), 0);
+    Ok(())
+}
+
+#[test]
+fn trailers_that_come_late_end_the_call_when_they_come() -> Result {
+    const LATE: Duration = Duration::from_millis(2_600);
+    let mut stage = Stage::new(Listening::default())?;
+    let ends = stage.connect()?;
+    stage.request(ends, &[&begin(&[request(1, "Chat")])])?;
+    let begun_ns = monotonic_ns();
+    let head = headers(1, false, Block::response().bytes());
+    let early = answer(&[head, message(1, false, &[1; 10])]);
+    stage.respond(ends, &[&early])?;
+    settled(&stage.agent, "the call is open", |_, balance| {
+        if balance.active == 1 {
+            Ok(())
+        } else {
+            Err("not yet".to_owned())
+        }
+    })?;
+    eventually("the trailers are late", LATE * 2, || {
+        let waited = Duration::from_nanos(monotonic_ns() - begun_ns);
+        if waited >= LATE {
+            Ok(())
+        } else {
+            Err(format!("{waited:?}"))
+        }
+    })?;
+    let trailers = headers(1, true, Block::trailers(0).bytes());
+    stage.respond(ends, &[&trailers])?;
+    let metrics = expect_both(&stage.agent, &rows(&[("Chat", "OK", 1)]))?;
+    for side in [Side::Client, Side::Server] {
+        let metered = durations(&metrics, side, &[]);
+        assert!(
+            u128::from(metered.sum_ns) >= LATE.as_nanos(),
+            "{side:?}: {metered:?}"
+        );
+    }
+    let first = metrics.sum("mesh_rpc_time_to_first_response_seconds_sum", &[]);
+    assert!(
+        first < 2.0,
+        "the response began at once, not after {first} s"
+    );
+    stage.close(ends)
+}
+
+#[test]
+fn requests_that_come_with_the_handshake_are_counted() -> Result {
+    let quick = Dialling::default();
+    let fast = Dialling {
+        fast_open: true,
+        ..quick
+    };
+    let slow_ack = Dialling {
+        without_quick_ack: true,
+        ..quick
+    };
+    let deferring = Listening {
+        defers_accept: true,
+        fast_open: false,
+    };
+    let fast_listening = Listening {
+        defers_accept: false,
+        fast_open: true,
+    };
+    for (listening, dialling) in [
+        (deferring, quick),
+        (deferring, slow_ack),
+        (Listening::default(), slow_ack),
+        (fast_listening, fast),
+    ] {
+        let mut stage = Stage::new(listening)?;
+        for pod in [&stage.pair.client, &stage.pair.server] {
+            // Client, server, and both without a cookie (ip-sysctl: 1, 2, 4, 0x200).
+            pod.namespace()
+                .enter(|| std::fs::write("/proc/sys/net/ipv4/tcp_fastopen", "519"))?
+                .expect("root may set this");
+        }
+        for _ in 0..20 {
+            let client = stage.client.connect(stage.pair.target(), dialling)?;
+            let begin = begin(&[request(1, "Get"), request(3, "Put")]);
+            stage.client.send(client, &[&begin])?;
+            let server = stage.server.accept()?;
+            let ends = Ends { client, server };
+            stage.server.swallow(server, begin.len() as u64)?;
+            stage.respond(ends, &[&answer(&[response(3, 3), response(1, 0)])])?;
+            stage.close(ends)?;
+        }
+        let wanted = rows(&[("Get", "OK", 20), ("Put", "INVALID_ARGUMENT", 20)]);
+        expect_both(&stage.agent, &wanted)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_server_that_speaks_before_its_client_is_understood() -> Result {
+    for members in [Members::Both, Members::Client, Members::Server] {
+        let mut stage = Stage::with(members, Listening::default())?;
+        let ends = stage.connect()?;
+        stage.respond(ends, &[&server_begin(), &window_update(0)])?;
+        stage.request(ends, &[&begin(&[request(1, "Get")])])?;
+        stage.respond(ends, &[&response(1, 6)])?;
+        let wanted = rows(&[("Get", "ALREADY_EXISTS", 1)]);
+        if members != Members::Server {
+            expect_counts(&stage.agent, Side::Client, &[], &wanted)?;
+        }
+        if members != Members::Client {
+            expect_counts(&stage.agent, Side::Server, &[], &wanted)?;
+        }
+        stage.close(ends)?;
+    }
+    Ok(())
+}
