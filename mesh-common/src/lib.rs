@@ -14,7 +14,7 @@
 #[cfg(feature = "user")]
 extern crate std;
 
-mod wire;
+pub mod wire;
 
 pub mod address;
 pub mod affinity;

@@ -29,3 +29,17 @@ macro_rules! record {
 }
 
 pub(crate) use record;
+
+/// Copies a record word by word; as a whole it would go through the stack of a kernel program.
+#[inline(always)]
+pub fn copy_words<T: zerocopy::FromBytes + zerocopy::IntoBytes>(to: &mut T, from: &T) {
+    const { assert!(size_of::<T>().is_multiple_of(8) && align_of::<T>() == 8) };
+    let to = (&raw mut *to).cast::<u64>();
+    let from = (&raw const *from).cast::<u64>();
+    for word in 0..size_of::<T>() / 8 {
+        // SAFETY: a word of the record.
+        let value = unsafe { from.wrapping_add(word).read_volatile() };
+        // SAFETY: a word of the record, which any bits are.
+        unsafe { to.wrapping_add(word).write_volatile(value) };
+    }
+}

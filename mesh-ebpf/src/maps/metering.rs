@@ -10,13 +10,14 @@ use aya_ebpf::helpers::generated::bpf_sk_storage_get;
 use aya_ebpf::macros::btf_map;
 use core::mem::offset_of;
 use core::ptr::NonNull;
-use mesh_common::meter::Mode;
 use mesh_common::meter::count::{RpcEvent, Skip, mode_index};
 use mesh_common::meter::record::{
     HELD_BYTES, HeldKey, HeldPiece, Link, METHODS_PER_SERVICE_MAX, Meter, MeteredConnection,
     Method, MethodKey, Observation, PairKey, RpcKey, RpcRow, SERVICE_UNKNOWN, Sampling, Stream,
     StreamKey,
 };
+use mesh_common::meter::{Mode, PATH_BYTES_MAX};
+use mesh_common::wire::copy_words;
 
 #[btf_map]
 static METER_OUT: SkStorage<Meter> = SkStorage::new();
@@ -59,6 +60,8 @@ static PATH_KEY: Global<u64> = Global::new(0);
 // What new elements are made of, where they are too large for the stack.
 static EMPTY_METER: [u64; size_of::<Meter>() / 8] = [0; size_of::<Meter>() / 8];
 static EMPTY_ROW: [u64; size_of::<RpcRow>() / 8] = [0; size_of::<RpcRow>() / 8];
+static EMPTY_STREAM: [u64; size_of::<Stream>() / 8] = [0; size_of::<Stream>() / 8];
+static EMPTY_METHOD: [u64; size_of::<Method>() / 8] = [0; size_of::<Method>() / 8];
 static EMPTY_PIECE: [u64; size_of::<HeldPiece>() / 8] = [0; size_of::<HeldPiece>() / 8];
 
 /// What digests of paths begin with.
@@ -271,9 +274,23 @@ pub(crate) fn stream(key: &StreamKey) -> Option<NonNull<Stream>> {
 }
 
 /// Writes down an RPC that has begun; says whether there was room.
+///
+/// As an empty element first: up to 6.1 the verifier takes no value from memory that a function got as an argument (kernel
+/// commit d1673304097c). Nobody asks for the RPC before its request has left.
 #[inline(always)]
 pub(crate) fn open_stream(key: &StreamKey, stream: &Stream) -> bool {
-    STREAMS.insert(key, stream, u64::from(BPF_ANY)).is_ok()
+    let empty: *const Stream = (&raw const EMPTY_STREAM).cast();
+    // SAFETY: as large and as aligned as a record, which any bits are.
+    let empty = unsafe { &*empty };
+    if STREAMS.insert(key, empty, u64::from(BPF_ANY)).is_err() {
+        return false;
+    }
+    let Some(open) = STREAMS.get_ptr_mut(key) else {
+        return false;
+    };
+    // SAFETY: a value of the map.
+    copy_words(unsafe { &mut *open }, stream);
+    true
 }
 
 /// Takes an open RPC away; says whether it was there, that is, whether it is the caller's to count.
@@ -288,13 +305,21 @@ pub(crate) fn method(key: &MethodKey) -> Option<NonNull<Method>> {
     METHODS.get_ptr_mut(key).and_then(NonNull::new)
 }
 
-/// Remembers the text of a path that is not (yet) a label. `path`: the text, as long as a [`Method`].
+/// Remembers the text of a path that is not (yet) a label.
 #[inline(always)]
-pub(crate) fn remember_path(key: &MethodKey, path: &Method, length: u32) {
-    let _full: Result<(), i32> = CANDIDATES.insert(key, path, u64::from(BPF_ANY));
+pub(crate) fn remember_path(
+    key: &MethodKey,
+    path: &[u64; PATH_BYTES_MAX as usize / 8],
+    length: u32,
+) {
+    let empty: *const Method = (&raw const EMPTY_METHOD).cast();
+    // SAFETY: as large and as aligned as a record, which any bits are.
+    let empty = unsafe { &*empty };
+    let _full: Result<(), i32> = CANDIDATES.insert(key, empty, u64::from(BPF_ANY));
     if let Some(candidate) = CANDIDATES.get_ptr_mut(key) {
         // SAFETY: a value of the map.
         let candidate = unsafe { &mut *candidate };
+        copy_words(&mut candidate.text, path);
         candidate.length = length;
     }
 }

@@ -1,16 +1,17 @@
 //! What becomes of RPCs.
 //!
-//! What one packet says of one stream is put together in [`Pending`] and written down once.
+//! What one packet says of one stream is put together in `Pending` and written down once.
 
-use super::chosen::{copy_stream, observe, reasons};
+use super::chosen::{observe, reasons};
 use crate::maps::metering as maps;
 use mesh_common::meter::count::{RpcEvent, Skip};
 use mesh_common::meter::record::{
-    METHOD_OTHER, Meter, Method, MethodKey, PeerPlace, RpcKey, Side, Stream, StreamKey,
+    METHOD_OTHER, Meter, MethodKey, PeerPlace, RpcKey, Side, Stream, StreamKey,
 };
 use mesh_common::meter::{
     Content, Mode, StatusCode, UNKNOWN, http_status, reset_status, zero, zero32,
 };
+use mesh_common::wire::copy_words;
 
 /// Whether what pends is to be written down before the event of the run is taken account of.
 #[inline(always)]
@@ -187,10 +188,7 @@ fn label(meter: &mut Meter, path: u64) -> u64 {
     }
     let length = meter.decoder.hpack.block.path_length;
     if length != 0 {
-        // The text stands in front of as many other bytes of the decoder as a record needs.
-        let text = (&raw const meter.decoder.hpack.path).cast::<Method>();
-        // SAFETY: the decoder goes on behind the path for more than the rest of the record, and any bits are one.
-        maps::remember_path(&key, unsafe { &*text }, length);
+        maps::remember_path(&key, &meter.decoder.hpack.path, length);
     }
     METHOD_OTHER
 }
@@ -341,7 +339,7 @@ fn complete(meter: &mut Meter, stream: &Stream, stream_id: u32, status: u32, is_
     let duration_ns = now_ns.saturating_sub(started_ns);
     let reasons = reasons(stream, status, duration_ns);
     if reasons != 0 {
-        copy_stream(&raw mut meter.request, stream);
+        copy_words(&mut meter.request, stream);
     }
     if !maps::close_stream(key) {
         return;

@@ -4,18 +4,7 @@ use crate::maps::metering as maps;
 use mesh_common::meter::count::Skip;
 use mesh_common::meter::record::{Meter, Observation, Stream, StreamKey, reason};
 use mesh_common::meter::{HUFFMAN_BIT, StatusCode, bound};
-
-/// Copies a record word by word: as a whole it would go through the stack.
-#[inline(always)]
-pub(super) fn copy_stream(to: *mut Stream, from: *const Stream) {
-    let (to, from) = (to.cast::<u64>(), from.cast::<u64>());
-    for word in 0..size_of::<Stream>() / 8 {
-        // SAFETY: a word of the record.
-        let value = unsafe { from.wrapping_add(word).read_volatile() };
-        // SAFETY: a word of the record.
-        unsafe { to.wrapping_add(word).write_volatile(value) };
-    }
-}
+use mesh_common::wire::copy_words;
 
 /// Why the RPC is to be observed.
 #[inline(always)]
@@ -91,7 +80,7 @@ pub(super) fn observe(
     reasons: u32,
 ) {
     let is_handed_over = maps::observe(|observation: &mut Observation| {
-        copy_stream(&raw mut observation.stream, &raw const meter.request);
+        copy_words(&mut observation.stream, &meter.request);
         observation.connection = key.connection;
         observation.ended_ns = meter.run.now_ns;
         observation.method = method;
