@@ -5,6 +5,7 @@
 
 mod atomic;
 pub(crate) mod metering;
+pub(crate) mod meters;
 mod stored_row;
 mod stored_rpcs;
 mod stored_socket;

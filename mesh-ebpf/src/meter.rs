@@ -20,7 +20,7 @@ mod links;
 mod run;
 
 use crate::ctx::{Packet, Payload, Segment};
-use crate::maps::metering as maps;
+use crate::maps::meters;
 use aya_ebpf::macros::cgroup_skb;
 use aya_ebpf::programs::SkBuffContext;
 use core::ptr::{NonNull, null_mut};
@@ -71,7 +71,7 @@ fn sender(packet: Packet, payload: &mut Payload) -> *mut Meter {
     let Some(socket) = packet.socket() else {
         return null_mut();
     };
-    let known = maps::meter_out(socket);
+    let known = meters::meter_out(socket);
     if known.is_none() && (packet.length() <= BARE_BYTES + 1 || ends::is_settled(socket)) {
         return null_mut();
     }
@@ -92,7 +92,7 @@ fn receiver(packet: Packet, payload: &mut Payload) -> *mut Meter {
     let Some(socket) = packet.socket() else {
         return null_mut();
     };
-    let out = maps::meter_out(socket);
+    let out = meters::meter_out(socket);
     let is_nothing = match out {
         Some(out) => ends::is_local(out),
         None => packet.length() <= BARE_BYTES + 1 || ends::is_settled(socket),
@@ -106,7 +106,7 @@ fn receiver(packet: Packet, payload: &mut Payload) -> *mut Meter {
     *payload = found;
     let meter = match out {
         Some(out) if ends::is_remote(out) => {
-            maps::meter_in(socket).or_else(|| ends::other_direction(socket, out))
+            meters::meter_in(socket).or_else(|| ends::other_direction(socket, out))
         }
         Some(_) => None,
         None => packet.segment(found).and_then(|segment| {

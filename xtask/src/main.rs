@@ -46,7 +46,7 @@ enum Task {
     },
     /// Shows the mesh at work: a shop of gRPC services, live figures, a change under load
     Demo(DemoOptions),
-    /// Measures the mesh: what it adds to connect(), and how soon a change is in force
+    /// Measures the mesh: what it adds to connect() and to an RPC, and how soon a change is in force
     Bench(BenchOptions),
     /// Searches for bytes on which the meter's decoder and full decoders disagree
     Fuzz(FuzzOptions),

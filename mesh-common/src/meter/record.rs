@@ -124,7 +124,7 @@ record! {
 /// Pieces of a direction that arrived too early and are held.
 pub const HELD_MAX: u32 = 32;
 /// Bytes of one held piece.
-pub const HELD_BYTES: u32 = 2_048;
+pub const HELD_BYTES: u32 = 4_096;
 
 record! {
     /// Key of `HELD`.
@@ -141,7 +141,7 @@ record! {
 
 record! {
     /// A piece of a direction that came too early.
-    pub struct HeldPiece, size 2056 {
+    pub struct HeldPiece, size 4104 {
         /// Bytes in `bytes`.
         pub length: u32,
         /// Zero.

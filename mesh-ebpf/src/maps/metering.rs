@@ -2,33 +2,24 @@
 
 use super::stored_rpcs::StoredRpcs;
 use super::{NO_PREALLOC, atomic};
-use crate::ctx::Socket;
 use aya_ebpf::Global;
-use aya_ebpf::bindings::{BPF_ANY, BPF_NOEXIST, BPF_SK_STORAGE_GET_F_CREATE};
-use aya_ebpf::btf_maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf, SkStorage};
-use aya_ebpf::helpers::generated::bpf_sk_storage_get;
+use aya_ebpf::bindings::{BPF_ANY, BPF_NOEXIST};
+use aya_ebpf::btf_maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf};
 use aya_ebpf::macros::btf_map;
 use core::mem::offset_of;
 use core::ptr::NonNull;
 use mesh_common::meter::count::{RpcEvent, Skip, mode_index};
 use mesh_common::meter::record::{
-    HELD_BYTES, HeldKey, HeldPiece, Link, METHODS_PER_SERVICE_MAX, Meter, MeteredConnection,
-    Method, MethodKey, Observation, PairKey, RpcKey, RpcRow, SERVICE_UNKNOWN, Sampling, Stream,
-    StreamKey,
+    HELD_BYTES, HeldKey, HeldPiece, Link, METHODS_PER_SERVICE_MAX, MeteredConnection, Method,
+    MethodKey, Observation, PairKey, RpcKey, RpcRow, SERVICE_UNKNOWN, Sampling, Stream, StreamKey,
 };
 use mesh_common::meter::{Mode, PATH_BYTES_MAX};
 use mesh_common::wire::copy_words;
 
 #[btf_map]
-static METER_OUT: SkStorage<Meter> = SkStorage::new();
-#[btf_map]
-static METER_IN: SkStorage<Meter> = SkStorage::new();
-#[btf_map]
 static METER_CONNS: HashMap<u64, MeteredConnection, 65_536, NO_PREALLOC> = HashMap::new();
 #[btf_map]
 static PAIRS: HashMap<PairKey, Link, 16_384, NO_PREALLOC> = HashMap::new();
-#[btf_map]
-static EARLY: HashMap<PairKey, Meter, 1_024, NO_PREALLOC> = HashMap::new();
 /// Nobody takes away what a socket leaves behind that is closed or loses its place: it is overwritten in time.
 #[btf_map]
 static HELD: LruHashMap<HeldKey, HeldPiece, 1_024> = LruHashMap::new();
@@ -58,7 +49,6 @@ static METER_MODES: PerCpuArray<u64, { Mode::COUNT * 2 }> = PerCpuArray::new();
 static PATH_KEY: Global<u64> = Global::new(0);
 
 // What new elements are made of, where they are too large for the stack.
-static EMPTY_METER: [u64; size_of::<Meter>() / 8] = [0; size_of::<Meter>() / 8];
 static EMPTY_ROW: [u64; size_of::<RpcRow>() / 8] = [0; size_of::<RpcRow>() / 8];
 static EMPTY_STREAM: [u64; size_of::<Stream>() / 8] = [0; size_of::<Stream>() / 8];
 static EMPTY_METHOD: [u64; size_of::<Method>() / 8] = [0; size_of::<Method>() / 8];
@@ -104,81 +94,6 @@ pub(crate) fn leave_mode(mode: u32, is_response: bool) {
         METER_MODES.get_ptr_mut(mode_index(mode, is_response)),
         u64::MAX,
     );
-}
-
-macro_rules! storage {
-    ($map:ident, $socket:expr, $value:expr, $flags:expr) => {{
-        let map = (&raw const $map).cast_mut();
-        // SAFETY: the map is a socket storage, the socket is valid, and the initial value, if any, is a `Meter`.
-        let meter = unsafe {
-            bpf_sk_storage_get(
-                map.cast(),
-                $socket.as_ptr().cast(),
-                $value,
-                u64::from($flags),
-            )
-        };
-        NonNull::new(meter.cast::<Meter>())
-    }};
-}
-
-/// The meter of what the socket sends.
-#[inline(always)]
-pub(crate) fn meter_out(socket: Socket) -> Option<NonNull<Meter>> {
-    storage!(METER_OUT, socket, core::ptr::null_mut(), 0_u32)
-}
-
-/// The meter of what the socket receives.
-#[inline(always)]
-pub(crate) fn meter_in(socket: Socket) -> Option<NonNull<Meter>> {
-    storage!(METER_IN, socket, core::ptr::null_mut(), 0_u32)
-}
-
-/// A new meter of zeros for what the socket sends; `None`: no memory.
-#[inline(always)]
-pub(crate) fn new_meter_out(socket: Socket) -> Option<NonNull<Meter>> {
-    storage!(
-        METER_OUT,
-        socket,
-        core::ptr::null_mut(),
-        BPF_SK_STORAGE_GET_F_CREATE
-    )
-}
-
-/// A new meter of zeros for what the socket receives; `None`: no memory.
-#[inline(always)]
-pub(crate) fn new_meter_in(socket: Socket) -> Option<NonNull<Meter>> {
-    storage!(
-        METER_IN,
-        socket,
-        core::ptr::null_mut(),
-        BPF_SK_STORAGE_GET_F_CREATE
-    )
-}
-
-/// Gives the socket what its listener saw for it; says which meter it is.
-#[inline(always)]
-pub(crate) fn adopt_early(socket: Socket, key: &PairKey) -> Option<NonNull<Meter>> {
-    let early = EARLY.get_ptr_mut(key)?;
-    let meter = storage!(METER_IN, socket, early.cast(), BPF_SK_STORAGE_GET_F_CREATE);
-    let _gone: Result<(), i32> = EARLY.remove(key);
-    meter
-}
-
-/// A new meter of zeros for what a listener sees of this connection; `None`: no room, or it has one.
-#[inline(always)]
-pub(crate) fn new_early(key: &PairKey) -> Option<NonNull<Meter>> {
-    let empty: *const Meter = (&raw const EMPTY_METER).cast();
-    // SAFETY: as large and as aligned as a meter, which any bits are.
-    let empty = unsafe { &*empty };
-    EARLY.insert(key, empty, u64::from(BPF_NOEXIST)).ok()?;
-    EARLY.get_ptr_mut(key).and_then(NonNull::new)
-}
-
-/// Whether a listener has seen something of this connection.
-#[inline(always)]
-pub(crate) fn early(key: &PairKey) -> Option<NonNull<Meter>> {
-    EARLY.get_ptr_mut(key).and_then(NonNull::new)
 }
 
 /// Announces a connection to its accepting end.

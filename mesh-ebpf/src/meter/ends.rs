@@ -5,7 +5,7 @@ use super::links::{client_link, late_client_link, server_link};
 use super::{from_client, from_server};
 use crate::ctx::{Packet, Segment, Socket, TcpEvent};
 use crate::maps::metering as maps;
-use crate::maps::{self as all_maps, StoredSocket};
+use crate::maps::{self as all_maps, StoredSocket, meters};
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use core::ptr::NonNull;
 use mesh_common::address::SocketAddress;
@@ -53,7 +53,7 @@ fn pair_of(event: &TcpEvent) -> PairKey {
 /// A socket is released by its application: what it leaves open is closed.
 #[inline(always)]
 pub(crate) fn released(socket: Socket) {
-    let Some(out) = maps::meter_out(socket) else {
+    let Some(out) = meters::meter_out(socket) else {
         return;
     };
     // SAFETY: the socket's own storage.
@@ -64,7 +64,7 @@ pub(crate) fn released(socket: Socket) {
     out.is_closed = 1;
     let is_client = out.link.is_client != 0;
     maps::leave_mode(out.decoder.mode, !is_client);
-    if let Some(other) = maps::meter_in(socket) {
+    if let Some(other) = meters::meter_in(socket) {
         // SAFETY: the socket's own storage.
         let other = unsafe { &mut *other.as_ptr() };
         if other.is_closed == 0 {
@@ -191,7 +191,7 @@ pub(super) fn new_receiver(
 #[inline(always)]
 pub(super) fn early(packet: Packet, segment: &Segment) -> Option<NonNull<Meter>> {
     let key = from_client(segment);
-    if let Some(meter) = maps::early(&key) {
+    if let Some(meter) = meters::early(&key) {
         return Some(meter);
     }
     let front = packet.front(segment.payload.at, segment.payload.length);
@@ -206,7 +206,7 @@ pub(super) fn early(packet: Packet, segment: &Segment) -> Option<NonNull<Meter>>
         maps::skipped(Skip::ConnectionsFull);
         return None;
     }
-    let Some(meter) = maps::new_early(&key) else {
+    let Some(meter) = meters::new_early(&key) else {
         maps::skipped(Skip::MeterFull);
         return None;
     };
@@ -226,13 +226,13 @@ pub(crate) fn accepted(event: &TcpEvent, socket: Socket) {
         client: event.remote(),
         server: SocketAddress::new(event.local_address(), event.local_port()),
     };
-    let Some(meter) = maps::adopt_early(socket, &key) else {
+    let Some(meter) = meters::adopt_early(socket, &key) else {
         return;
     };
     // SAFETY: the socket's own storage.
     let meter = unsafe { &*meter.as_ptr() };
     maps::enter_mode(meter.decoder.mode, false);
-    let Some(out) = maps::new_meter_out(socket) else {
+    let Some(out) = meters::new_meter_out(socket) else {
         maps::skipped(Skip::MeterFull);
         return;
     };
@@ -267,12 +267,16 @@ fn begin(socket: Socket, segment: &Segment, link: Link, start: Start) -> Option<
         maps::skipped(Skip::ConnectionsFull);
         return None;
     }
-    let Some(meter) = maps::new_meter_out(socket) else {
+    let Some(meter) = meters::new_meter_out(socket) else {
         maps::skipped(Skip::MeterFull);
         return None;
     };
     // SAFETY: the socket's own storage.
     let new = unsafe { &mut *meter.as_ptr() };
+    if new.link.connection != 0 {
+        // Another CPU was first: what is sent and what is received may come at the same time.
+        return Some(meter);
+    }
     new.link = link;
     new.is_response = u32::from(link.is_client == 0);
     match start {
@@ -322,7 +326,7 @@ fn adopt(
 /// A meter for the direction that the socket receives; it begins where the other one saw that it stood.
 #[inline(always)]
 pub(super) fn other_direction(socket: Socket, out: NonNull<Meter>) -> Option<NonNull<Meter>> {
-    let Some(meter) = maps::new_meter_in(socket) else {
+    let Some(meter) = meters::new_meter_in(socket) else {
         maps::skipped(Skip::MeterFull);
         return None;
     };
@@ -330,6 +334,9 @@ pub(super) fn other_direction(socket: Socket, out: NonNull<Meter>) -> Option<Non
     let new = unsafe { &mut *meter.as_ptr() };
     // SAFETY: the socket's own storage.
     let out = unsafe { &*out.as_ptr() };
+    if new.link.connection != 0 {
+        return Some(meter);
+    }
     new.link = out.link;
     new.is_received = 1;
     new.is_response = u32::from(out.link.is_client != 0);

@@ -1,3 +1,5 @@
+//! What `status` prints.
+
 use super::text;
 use crate::api::{
     Configuration, Count, Map, Meter, MeteredDirections, Problem, Program, Severity, Status,
