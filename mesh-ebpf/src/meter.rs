@@ -75,7 +75,7 @@ fn sender(packet: Packet, payload: &mut Payload) -> *mut Meter {
     if known.is_none() && (packet.length() <= BARE_BYTES + 1 || ends::is_settled(socket)) {
         return null_mut();
     }
-    let Some(found) = packet.payload() else {
+    let Some(found) = packet.payload(known.is_some()) else {
         return null_mut();
     };
     *payload = found;
@@ -100,7 +100,7 @@ fn receiver(packet: Packet, payload: &mut Payload) -> *mut Meter {
     if is_nothing {
         return null_mut();
     }
-    let Some(found) = packet.payload() else {
+    let Some(found) = packet.payload(out.is_some()) else {
         return null_mut();
     };
     *payload = found;

@@ -2,11 +2,13 @@
 
 use super::Socket;
 use super::field::{load_pointer, load_word};
+use crate::maps::metering;
 use aya_ebpf::bindings::{__sk_buff, bpf_sock};
 use aya_ebpf::helpers::generated::{bpf_get_socket_cookie, bpf_skb_load_bytes};
 use aya_ebpf::programs::SkBuffContext;
 use core::mem::{MaybeUninit, offset_of};
 use mesh_common::address::{Address, SocketAddress};
+use mesh_common::meter::count::Skip;
 use mesh_common::meter::{bound, zero};
 
 const IPV4: u32 = 0x0800;
@@ -149,14 +151,14 @@ impl Packet {
         is_read.then_some(words)
     }
 
-    /// The payload of the TCP segment; `None`: another protocol, or no payload.
+    /// The payload of the TCP segment; `None`: another protocol, which is counted if the socket `is_metered`, or no payload.
     #[inline(always)]
-    pub(crate) fn payload(self) -> Option<Payload> {
+    pub(crate) fn payload(self, is_metered: bool) -> Option<Payload> {
         match self.version() {
             IPV4 => {
                 let header = self.words::<{ (V4_HEADER + TCP_HEADER) as usize / 4 }>(0)?;
                 if byte::<9>(&header) != TCP {
-                    return None;
+                    return not_tcp(is_metered);
                 }
                 let bytes = (byte::<0>(&header) & 0xf) * 4;
                 if bytes == V4_HEADER {
@@ -168,7 +170,7 @@ impl Packet {
                 let header = self.words::<{ (V6_HEADER + TCP_HEADER) as usize / 4 }>(0)?;
                 // No extension header: none is usual in front of TCP.
                 if byte::<6>(&header) != TCP {
-                    return None;
+                    return not_tcp(is_metered);
                 }
                 self.behind(V6_HEADER, [header[10], header[11], header[12], header[13]])
             }
@@ -232,6 +234,14 @@ impl Packet {
         let protocol = self.word::<{ offset_of!(__sk_buff, protocol) }>();
         u32::from(u16::from_be(bound::<0xffff>(protocol) as u16))
     }
+}
+
+#[inline(always)]
+fn not_tcp(is_metered: bool) -> Option<Payload> {
+    if is_metered {
+        metering::skipped(Skip::Packet);
+    }
+    None
 }
 
 /// The byte at `AT` of what stands in `words`.
