@@ -94,7 +94,7 @@ fn receiver(packet: Packet, payload: &mut Payload) -> *mut Meter {
     };
     let out = meters::meter_out(socket);
     let is_nothing = match out {
-        Some(out) => ends::is_local(out),
+        Some(out) => links::is_local(out),
         None => packet.length() <= BARE_BYTES + 1 || ends::is_settled(socket),
     };
     if is_nothing {
@@ -105,7 +105,7 @@ fn receiver(packet: Packet, payload: &mut Payload) -> *mut Meter {
     };
     *payload = found;
     let meter = match out {
-        Some(out) if ends::is_remote(out) => {
+        Some(out) if links::is_remote(out) => {
             meters::meter_in(socket).or_else(|| ends::other_direction(socket, out))
         }
         Some(_) => None,

@@ -11,7 +11,8 @@ use core::ptr::NonNull;
 use mesh_common::meter::count::{RpcEvent, Skip, mode_index};
 use mesh_common::meter::record::{
     HELD_BYTES, HeldKey, HeldPiece, Link, METHODS_PER_SERVICE_MAX, MeteredConnection, Method,
-    MethodKey, Observation, PairKey, RpcKey, RpcRow, SERVICE_UNKNOWN, Sampling, Stream, StreamKey,
+    MethodKey, Observation, PairKey, PeerPlace, RpcKey, RpcRow, SERVICE_UNKNOWN, Sampling, Stream,
+    StreamKey,
 };
 use mesh_common::meter::{Mode, PATH_BYTES_MAX};
 use mesh_common::wire::copy_words;
@@ -108,6 +109,16 @@ pub(crate) fn announced(key: &PairKey) -> Option<Link> {
     let link = PAIRS.get_ptr(key)?;
     // SAFETY: a value of the map. Only this connection's ends use the key.
     Some(unsafe { link.read() })
+}
+
+/// The accepting end of an announced connection is on this node.
+#[inline(always)]
+pub(crate) fn found_local(key: &PairKey) {
+    if let Some(link) = PAIRS.get_ptr_mut(key) {
+        // SAFETY: a value of the map.
+        let link = unsafe { &mut *link };
+        link.peer = PeerPlace::Local as u32;
+    }
 }
 
 /// Takes an announcement back.

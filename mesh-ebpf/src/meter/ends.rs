@@ -1,7 +1,7 @@
 //! Which connections are metered, and what is known of their two ends.
 
 use super::front::{is_frame_then_frame, is_preface, is_settings, low_byte};
-use super::links::{client_link, late_client_link, server_link};
+use super::links::{client_link, is_remote, late_client_link, placed, server_link};
 use super::{from_client, from_server};
 use crate::ctx::{Packet, Segment, Socket, TcpEvent};
 use crate::maps::metering as maps;
@@ -143,7 +143,10 @@ fn new_client(
         return None;
     }
     stored.set_metering(Metering::Metered);
-    let link = client_link(state, state.source, packet.cookie());
+    let link = placed(
+        client_link(state, state.source, packet.cookie()),
+        &from_client(segment),
+    );
     begin(socket, segment, link, Start::Client)
 }
 
@@ -179,7 +182,10 @@ pub(super) fn new_receiver(
     }
     // The server's settings have come before this socket has sent its preface.
     stored.set_metering(Metering::Metered);
-    let link = client_link(&state, state.source, packet.cookie());
+    let link = placed(
+        client_link(&state, state.source, packet.cookie()),
+        &from_server(segment),
+    );
     let out = begin(socket, segment, link, Start::Greeted)?;
     if !is_remote(out) {
         return None;
@@ -219,13 +225,15 @@ pub(super) fn early(packet: Packet, segment: &Segment) -> Option<NonNull<Meter>>
     Some(meter)
 }
 
-/// The listener's child is there: it takes over what its listener saw.
+/// The listener's child is there: the connecting end, if it is on this node, may know it, and the child takes over what its
+/// listener saw.
 #[inline(always)]
 pub(crate) fn accepted(event: &TcpEvent, socket: Socket) {
     let key = PairKey {
         client: event.remote(),
         server: SocketAddress::new(event.local_address(), event.local_port()),
     };
+    maps::found_local(&key);
     let Some(meter) = meters::adopt_early(socket, &key) else {
         return;
     };
@@ -350,30 +358,6 @@ pub(super) fn other_direction(socket: Socket, out: NonNull<Meter>) -> Option<Non
     }
     maps::enter_mode(new.decoder.mode, out.link.is_client != 0);
     Some(meter)
-}
-
-/// Whether the other end is known to be on this node: it meters what it sends.
-#[inline(always)]
-pub(super) fn is_local(out: NonNull<Meter>) -> bool {
-    // SAFETY: the socket's own storage.
-    let out = unsafe { out.as_ref() };
-    out.link.peer == PeerPlace::Local as u32
-}
-
-/// Whether the other end is elsewhere, so that what it sends is to be parsed here. To be asked with the other end's first
-/// payload, not with a bare acknowledgement: by then it has begun to meter what it sends, if it does at all.
-#[inline(always)]
-pub(super) fn is_remote(out: NonNull<Meter>) -> bool {
-    // SAFETY: the socket's own storage; whoever comes first writes what all would write.
-    let out = unsafe { &mut *out.as_ptr() };
-    if out.link.peer == PeerPlace::Unknown as u32 {
-        let place = match maps::is_adopted(out.link.connection) {
-            Some(true) => PeerPlace::Local,
-            _ => PeerPlace::Remote,
-        };
-        out.link.peer = place as u32;
-    }
-    out.link.peer == PeerPlace::Remote as u32
 }
 
 /// A connection in the middle, of which two frames in a row look right.

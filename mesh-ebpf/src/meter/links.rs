@@ -1,9 +1,12 @@
 //! What a socket's addresses, or its note, say of its connection.
 
 use crate::maps::{self as all_maps, metering as maps};
+use core::ptr::NonNull;
 use mesh_common::address::SocketAddress;
 use mesh_common::meter::count::Skip;
-use mesh_common::meter::record::{DESTINATION_UNKNOWN, Link, PeerPlace, SERVICE_UNKNOWN, Side};
+use mesh_common::meter::record::{
+    DESTINATION_UNKNOWN, Link, Meter, PairKey, PeerPlace, SERVICE_UNKNOWN, Side,
+};
 use mesh_common::socket::{Protocol, SocketState};
 use mesh_common::source::SOURCE_UNKNOWN;
 
@@ -71,4 +74,37 @@ pub(super) fn late_client_link(
         is_client: 1,
         peer: PeerPlace::Unknown as u32,
     })
+}
+
+/// The link with what its announcement has been told of the other end.
+#[inline(always)]
+pub(super) fn placed(mut link: Link, key: &PairKey) -> Link {
+    if let Some(announced) = maps::announced(key) {
+        link.peer = announced.peer;
+    }
+    link
+}
+
+/// Whether the other end is known to be on this node: it meters what it sends.
+#[inline(always)]
+pub(super) fn is_local(out: NonNull<Meter>) -> bool {
+    // SAFETY: the socket's own storage.
+    let out = unsafe { out.as_ref() };
+    out.link.peer == PeerPlace::Local as u32
+}
+
+/// Whether the other end is elsewhere, so that what it sends is to be parsed here. To be asked with the other end's first
+/// payload, not with a bare acknowledgement: by then it has begun to meter what it sends, if it does at all.
+#[inline(always)]
+pub(super) fn is_remote(out: NonNull<Meter>) -> bool {
+    // SAFETY: the socket's own storage; whoever comes first writes what all would write.
+    let out = unsafe { &mut *out.as_ptr() };
+    if out.link.peer == PeerPlace::Unknown as u32 {
+        let place = match maps::is_adopted(out.link.connection) {
+            Some(true) => PeerPlace::Local,
+            _ => PeerPlace::Remote,
+        };
+        out.link.peer = place as u32;
+    }
+    out.link.peer == PeerPlace::Remote as u32
 }
