@@ -38,9 +38,16 @@ fn a_reset_completes_a_call_with_its_mapped_status() -> Result {
     // The server's answer was on its way: the call is not counted again.
     stage.respond(ends, &[&answer(&[response(1, 0)])])?;
     stage.close(ends)?;
+    // All of it in the first write, before the server has said anything.
+    let ends = stage.connect()?;
+    stage.request(
+        ends,
+        &[&begin(&[request(1, "Get"), reset(1, code::CANCEL)])],
+    )?;
+    stage.close(ends)?;
     let wanted = rows(&[
         ("Get", "OK", 1),
-        ("Get", "CANCELLED", 2),
+        ("Get", "CANCELLED", 3),
         ("Get", "UNAVAILABLE", 1),
         ("Get", "RESOURCE_EXHAUSTED", 1),
         ("Get", "INTERNAL", 1),
