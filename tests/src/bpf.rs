@@ -226,7 +226,7 @@ fn load_allow_all() -> io::Result<OwnedFd> {
     open(PROG_LOAD, &mut attribute)
 }
 
-fn open_pin(path: &Path) -> io::Result<OwnedFd> {
+pub(crate) fn open_pin(path: &Path) -> io::Result<OwnedFd> {
     let path = CString::new(path.as_os_str().as_bytes())?;
     let mut attribute = PinAttribute {
         path: path.as_ptr() as u64,
@@ -260,7 +260,7 @@ fn open<A>(command: libc::c_long, attribute: &mut A) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
 }
 
-fn bpf<A>(command: libc::c_long, attribute: &mut A) -> io::Result<RawFd> {
+pub(crate) fn bpf<A>(command: libc::c_long, attribute: &mut A) -> io::Result<RawFd> {
     // SAFETY: every caller passes the `repr(C)` prefix of `union bpf_attr` that its command reads, with its size, and
     // keeps what it points to alive during the call.
     let answer = unsafe {

@@ -43,5 +43,6 @@ pub mod stage;
 pub mod bpf;
 pub mod chi_square;
 pub mod collector;
+pub mod crafted;
 
 pub use error::{Error, Result};
