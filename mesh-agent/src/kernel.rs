@@ -137,7 +137,7 @@ impl Capacities {
             (names::RPCS, self.rpcs),
             (names::METHODS, Self::METHODS),
             (names::CANDIDATES, Self::CANDIDATES),
-            (names::SERVICE_METHODS, self.services),
+            (names::SERVICE_METHODS, self.services.saturating_add(1)),
             (names::OBSERVED, Self::OBSERVED_BYTES),
         ]
     }

@@ -11,7 +11,7 @@
 //! | `release` | `cgroup/sock_release` | 5.9 |
 //! | `meter_egress`, `meter_ingress` | `cgroup_skb` | 5.17 |
 //!
-//! The object as a whole has been seen to load, attach and count right on 6.1 and 6.18.
+//! The object as a whole has been seen to load on 6.1 and 6.18, and to attach and count right on 6.18.
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
 #![cfg_attr(target_arch = "bpf", feature(core_intrinsics, asm_experimental_arch))]
 #![cfg_attr(

@@ -120,7 +120,7 @@ impl MapGauges {
             names::METER_RPCS => Some(RpcEvent::COUNT as u64),
             names::METER_SKIPPED => Some(Skip::COUNT as u64),
             names::METER_MODES => Some(2 * Mode::COUNT as u64),
-            names::SERVICE_METHODS => Some(self.capacities.services.into()),
+            names::SERVICE_METHODS => Some(u64::from(self.capacities.services) + 1),
             names::COUNTERS => Some(Counter::COUNT as u64),
             _ => Some(fill.entries(map)),
         }

@@ -5,7 +5,7 @@ use super::bpf;
 use super::entries::visit;
 use super::maps::LoadedMaps;
 use aya::maps::{Array, Map, MapData};
-use mesh_common::meter::record::{Method, MethodKey};
+use mesh_common::meter::record::{Method, MethodKey, methods_index};
 use mesh_common::names::{METHODS, SERVICE_METHODS};
 use std::collections::HashSet;
 use std::fmt;
@@ -61,7 +61,7 @@ impl ServiceMethods {
         }
         for service in gone {
             self.counts
-                .set(service, 0, 0)
+                .set(methods_index(service), 0, 0)
                 .map_err(KernelError::map("set a key of", SERVICE_METHODS))?;
         }
         Ok(())

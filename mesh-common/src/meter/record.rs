@@ -66,6 +66,15 @@ pub const METHOD_OTHER: u64 = 0;
 /// Labels that one service may have.
 pub const METHODS_PER_SERVICE_MAX: u64 = 512;
 
+/// The index of a service in `SERVICE_METHODS`, which has one entry more than there may be services: [`SERVICE_UNKNOWN`] has
+/// the first.
+#[inline(always)]
+#[must_use]
+pub const fn methods_index(service: u32) -> u32 {
+    const { assert!(SERVICE_UNKNOWN == u32::MAX) };
+    service.wrapping_add(1)
+}
+
 record! {
     /// What a meter knows of its connection.
     pub struct Link, size 32 {

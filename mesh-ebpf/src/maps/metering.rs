@@ -11,8 +11,8 @@ use core::ptr::NonNull;
 use mesh_common::meter::count::{RpcEvent, Skip, mode_index};
 use mesh_common::meter::record::{
     HELD_BYTES, HeldKey, HeldPiece, Link, METHODS_PER_SERVICE_MAX, MeteredConnection, Method,
-    MethodKey, Observation, PairKey, PeerPlace, RpcKey, RpcRow, SERVICE_UNKNOWN, Sampling, Stream,
-    StreamKey,
+    MethodKey, Observation, PairKey, PeerPlace, RpcKey, RpcRow, Sampling, Stream, StreamKey,
+    methods_index,
 };
 use mesh_common::meter::{Mode, PATH_BYTES_MAX};
 use mesh_common::wire::copy_words;
@@ -262,7 +262,7 @@ pub(crate) fn promote(key: &MethodKey) -> bool {
     let Some(text) = CANDIDATES.get_ptr(key) else {
         return false;
     };
-    let Some(count) = SERVICE_METHODS.get_ptr_mut(methods_of(key.service)) else {
+    let Some(count) = SERVICE_METHODS.get_ptr_mut(methods_index(key.service)) else {
         return false;
     };
     // SAFETY: a value of the map, an aligned word.
@@ -276,13 +276,6 @@ pub(crate) fn promote(key: &MethodKey) -> bool {
     // SAFETY: a value of a map.
     let text = unsafe { &*text };
     METHODS.insert(key, text, u64::from(BPF_NOEXIST)).is_ok() || METHODS.get_ptr(key).is_some()
-}
-
-/// The index in `SERVICE_METHODS`; [`SERVICE_UNKNOWN`] has the first.
-#[inline(always)]
-const fn methods_of(service: u32) -> u32 {
-    const { assert!(SERVICE_UNKNOWN == u32::MAX) };
-    service.wrapping_add(1)
 }
 
 /// The row, made if need be; `None`: no room.
