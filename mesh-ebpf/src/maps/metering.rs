@@ -21,7 +21,7 @@ use mesh_common::wire::copy_words;
 static METER_CONNS: HashMap<u64, MeteredConnection, 65_536, NO_PREALLOC> = HashMap::new();
 #[btf_map]
 static PAIRS: HashMap<PairKey, Link, 16_384, NO_PREALLOC> = HashMap::new();
-/// Nobody takes away what a socket leaves behind that is closed or loses its place: it is overwritten in time.
+/// Nobody takes away what a socket leaves behind that is closed: it is overwritten in time.
 #[btf_map]
 static HELD: LruHashMap<HeldKey, HeldPage, 1_024> = LruHashMap::new();
 /// Allocated beforehand: an RPC takes and frees one element.

@@ -14,6 +14,8 @@ use mesh_common::meter::{Mode, bound};
 
 /// Pages that what is held at most may touch.
 const PAGES_MAX: u32 = HELD_AHEAD_MAX / HELD_PAGE_BYTES + 1;
+/// The highest number of a page, a power of two less one: behind it the numbers begin again.
+const PAGE_LAST: u32 = u32::MAX / HELD_PAGE_BYTES;
 /// Copies that the longest packet may take: each page begins a new one.
 const COPIES_MAX: u32 = HELD_AHEAD_MAX / HELD_COPY_BYTES + PAGES_MAX;
 
@@ -32,6 +34,15 @@ struct Hold {
     at: u32,
     left: u32,
     sequence: u32,
+}
+
+/// Whether the bytes from `next` on will not come again: TCP has them. So it is with pages that others have pushed out.
+#[inline(always)]
+pub(super) fn is_too_late(packet: Packet, next: u32) -> bool {
+    packet.awaited().is_some_and(|awaited| {
+        let behind = awaited.wrapping_sub(next);
+        behind != 0 && behind <= i32::MAX as u32
+    })
 }
 
 /// Keeps a segment that came too early; says whether there was room for all of it.
@@ -59,8 +70,8 @@ pub(super) fn keep(run: &Run, state: &mut Meter, payload: u32, length: u32, sequ
     true
 }
 
-/// Something is held up to this sequence number. Pages of a holding that has ended are not found again: nobody takes away
-/// what a direction leaves behind that loses its place.
+/// Something is held up to this sequence number. Pages of a holding that has ended are not found again, should there be any
+/// left.
 #[inline(always)]
 fn begin_holding(state: &mut Meter, until: u32) {
     if state.is_holding == 0 {
@@ -138,12 +149,38 @@ unsafe extern "C" fn join_slot(slot: u32, join: *mut Join) -> i64 {
     0
 }
 
-/// The direction has come to `sequence`: if that is another page, what was held of the one before has been decoded.
+struct Leave {
+    key: HeldKey,
+}
+
+/// The direction has come to `sequence`: lets go of the pages before the one where that stands. Not each of them has been
+/// decoded: there may have been a hole in DATA behind which it went on.
 #[inline(always)]
-pub(super) fn leave_page(state: &Meter, sequence: u32) {
-    if state.next_sequence / HELD_PAGE_BYTES != sequence / HELD_PAGE_BYTES {
-        maps::drop_held(&key(state, state.next_sequence));
+pub(super) fn leave_pages(state: &Meter, sequence: u32) {
+    let mut leave = Leave {
+        key: key(state, state.next_sequence),
+    };
+    let pages = (sequence / HELD_PAGE_BYTES).wrapping_sub(leave.key.page) & PAGE_LAST;
+    // More: it has not come forward.
+    if pages <= PAGES_MAX {
+        loop_over(pages, leave_page as *const (), (&raw mut leave).cast());
     }
+}
+
+#[inline(never)]
+unsafe extern "C" fn leave_page(_index: u32, leave: *mut Leave) -> i64 {
+    // SAFETY: what `leave_pages` gave.
+    let leave = unsafe { &mut *leave };
+    maps::drop_held(&leave.key);
+    leave.key.page = leave.key.page.wrapping_add(1) & PAGE_LAST;
+    0
+}
+
+/// Nothing is held any more: the direction has come to the end of it, or has lost its place.
+#[inline(always)]
+pub(super) fn end_holding(state: &mut Meter) {
+    leave_pages(state, state.held_until.wrapping_add(HELD_PAGE_BYTES));
+    state.is_holding = 0;
 }
 
 /// Decodes what has become the next of what is held.
@@ -158,8 +195,7 @@ pub(super) fn drain(run: &Run, state: &mut Meter) {
     if state.held_until.wrapping_sub(state.next_sequence) > HELD_AHEAD_MAX
         || state.held_until == state.next_sequence
     {
-        maps::drop_held(&key(state, state.next_sequence));
-        state.is_holding = 0;
+        end_holding(state);
     }
 }
 
@@ -203,7 +239,7 @@ unsafe extern "C" fn drain_part(_index: u32, run: *mut Run) -> i64 {
     state.run.buffered = 0;
     decode(run);
     let behind = from.wrapping_add(length);
-    leave_page(state, behind);
+    leave_pages(state, behind);
     state.next_sequence = behind;
     0
 }

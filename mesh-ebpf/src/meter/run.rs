@@ -142,7 +142,10 @@ fn take_in_turn(mut run: Run, state: &mut Meter, payload: u32, length: u32, sequ
         if ahead <= state.decoder.skippable() {
             state.decoder.skip(ahead);
             maps::skipped(Skip::GapInData);
-        } else if state.is_received != 0 && held::keep(&run, state, payload, length, sequence) {
+        } else if state.is_received != 0
+            && !held::is_too_late(run.packet, state.next_sequence)
+            && held::keep(&run, state, payload, length, sequence)
+        {
             return;
         } else {
             maps::skipped(Skip::Gap);
@@ -158,7 +161,7 @@ fn take_in_turn(mut run: Run, state: &mut Meter, payload: u32, length: u32, sequ
     state.run.event = event::NONE;
     let behind = sequence.wrapping_add(length);
     if state.is_holding != 0 {
-        held::leave_page(state, behind);
+        held::leave_pages(state, behind);
     }
     state.next_sequence = behind;
     if state.decoder.mode == Mode::Desync as u32 {
@@ -189,7 +192,9 @@ fn changed_mode(state: &mut Meter, before: u32) {
     }
     if mode >= Mode::Desync as u32 {
         maps::lose_streams(state.link.connection, state.run.now_ns);
-        state.is_holding = 0;
+        if state.is_holding != 0 {
+            held::end_holding(state);
+        }
     }
 }
 
