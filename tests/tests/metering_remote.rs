@@ -147,14 +147,6 @@ fn over_a_bad_link(
     assert_eq!(truth.wrong, 0, "{:?}", truth.first_wrong);
     let metrics = every_call_has_an_end(&agent)?;
     let damage = relay.stop()?;
-    eprintln!(
-        "{damage:?} {:?}",
-        metrics
-            .find("mesh_meter_skipped_total", &[])
-            .filter(|s| s.value > 0.0)
-            .map(|s| (s.labels.values().cloned().collect::<String>(), s.value))
-            .collect::<Vec<_>>()
-    ); // XXX
     assert!(
         damage.lost > 50 && damage.doubled > 20 && damage.reordered > 50,
         "{damage:?}"
