@@ -1,7 +1,7 @@
 //! The context of `cgroup_skb`: a packet from its IP header on, and the socket that sends or receives it.
 
 use super::Socket;
-use super::field::{load_pointer, load_word};
+use super::field::{load_long, load_pointer, load_word};
 use crate::maps::metering;
 use aya_ebpf::bindings::{__sk_buff, bpf_sock, bpf_tcp_sock as BpfTcpSock};
 use aya_ebpf::helpers::generated::{bpf_get_socket_cookie, bpf_skb_load_bytes, bpf_tcp_sock};
@@ -127,6 +127,21 @@ impl Packet {
         }
         // SAFETY: a field of the record.
         Some(unsafe { load_word::<{ offset_of!(BpfTcpSock, rcv_nxt) }, _>(tcp) })
+    }
+
+    /// The sequence number of the connection's first byte, if TCP has got none yet.
+    #[inline(always)]
+    pub(crate) fn first(self) -> Option<u32> {
+        // SAFETY: the helper takes any socket, and gives null if it is none of TCP's.
+        let tcp = unsafe { bpf_tcp_sock(self.socket()?.as_ptr()) };
+        if tcp.is_null() {
+            return None;
+        }
+        // SAFETY: a field of the record.
+        let bytes = unsafe { load_long::<{ offset_of!(BpfTcpSock, bytes_received) }, _>(tcp) };
+        // SAFETY: a field of the record.
+        let next = unsafe { load_word::<{ offset_of!(BpfTcpSock, rcv_nxt) }, _>(tcp) };
+        (bytes == 0).then_some(next)
     }
 
     /// Copies `length` bytes, at least one, from `offset` of the packet; says whether there were so many.
