@@ -120,9 +120,7 @@ pub(super) unsafe fn store_word<const OFFSET: usize, T>(base: *mut T, value: u32
 }
 
 #[cfg(not(target_arch = "bpf"))]
-pub(super) use self::host::{
-    load_long, load_packet_pointer, load_pointer, load_word, store_word,
-};
+pub(super) use self::host::{load_long, load_packet_pointer, load_pointer, load_word, store_word};
 
 /// The crate compiles for the host too, so that it is linted with everything else; nothing of this runs there.
 #[cfg(not(target_arch = "bpf"))]
