@@ -2,11 +2,12 @@
 
 use super::Socket;
 use super::field::{load_packet_pointer, load_pointer, load_word};
-use aya_ebpf::bindings::{__sk_buff, bpf_sock};
-use aya_ebpf::helpers::generated::{bpf_get_socket_cookie, bpf_skb_load_bytes};
+use aya_ebpf::bindings::{__sk_buff, bpf_sock, bpf_tcp_sock as BpfTcpSock};
+use aya_ebpf::helpers::generated::{bpf_get_socket_cookie, bpf_skb_load_bytes, bpf_tcp_sock};
 use aya_ebpf::programs::SkBuffContext;
 use core::mem::{MaybeUninit, offset_of};
 use mesh_common::address::{Address, SocketAddress};
+use mesh_common::ending::tcp_state;
 use mesh_common::meter::{bound, zero};
 
 const IPV4: u32 = 0x0800;
@@ -122,6 +123,22 @@ impl Packet {
     pub(crate) fn cookie(self) -> u64 {
         // SAFETY: the helper takes the context of this hook.
         unsafe { bpf_get_socket_cookie(self.0.cast()) }
+    }
+
+    /// The sequence number that TCP itself waits for next; `None`: the socket has no connection yet.
+    #[inline(always)]
+    pub(crate) fn awaited(self) -> Option<u32> {
+        let socket = self.socket()?;
+        if socket.state() == tcp_state::LISTEN {
+            return None;
+        }
+        // SAFETY: the helper takes any socket, and gives null if it is none of TCP's.
+        let tcp = unsafe { bpf_tcp_sock(socket.as_ptr()) };
+        if tcp.is_null() {
+            return None;
+        }
+        // SAFETY: a field of the record.
+        Some(unsafe { load_word::<{ offset_of!(BpfTcpSock, rcv_nxt) }, _>(tcp) })
     }
 
     /// Copies `length` bytes, at least one, from `offset` of the packet; says whether there were so many.

@@ -142,7 +142,10 @@ fn take_in_turn(mut run: Run, state: &mut Meter, payload: u32, length: u32, sequ
         if ahead <= state.decoder.skippable() {
             state.decoder.skip(ahead);
             maps::skipped(Skip::GapInData);
-        } else if state.is_received != 0 && held::keep(&run, payload, length, sequence) {
+        } else if state.is_received != 0
+            && !held::is_too_late(run.packet, state.next_sequence)
+            && held::keep(&run, state, payload, length, sequence)
+        {
             return;
         } else {
             maps::skipped(Skip::Gap);
@@ -156,7 +159,11 @@ fn take_in_turn(mut run: Run, state: &mut Meter, payload: u32, length: u32, sequ
     state.run.left = length.wrapping_sub(passed);
     state.run.buffered = 0;
     state.run.event = event::NONE;
-    state.next_sequence = sequence.wrapping_add(length);
+    let behind = sequence.wrapping_add(length);
+    if state.is_holding != 0 {
+        held::leave_pages(state, behind);
+    }
+    state.next_sequence = behind;
     if state.decoder.mode == Mode::Desync as u32 {
         let front = run.packet.front(payload, length);
         if is_frame_then_frame(run.packet, payload, length, front) {
@@ -166,8 +173,8 @@ fn take_in_turn(mut run: Run, state: &mut Meter, payload: u32, length: u32, sequ
         }
     }
     decode(&mut run);
-    if state.held != 0 {
-        held::drain(&run);
+    if state.is_holding != 0 {
+        held::drain(&run, state);
     }
     let _flushed: u32 = account::meter_flush(run.meter.as_ptr());
     if state.decoder.mode != mode {
@@ -185,8 +192,9 @@ fn changed_mode(state: &mut Meter, before: u32) {
     }
     if mode >= Mode::Desync as u32 {
         maps::lose_streams(state.link.connection, state.run.now_ns);
-        // What stays in the map is overwritten by the next piece with its number.
-        state.held = 0;
+        if state.is_holding != 0 {
+            held::end_holding(state);
+        }
     }
 }
 
