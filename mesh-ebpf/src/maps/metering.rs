@@ -1,7 +1,6 @@
 //! The maps of the meter.
 
-use super::stored_rpcs::StoredRpcs;
-use super::{NO_PREALLOC, atomic};
+use super::{Counts, NO_PREALLOC, atomic};
 use aya_ebpf::Global;
 use aya_ebpf::bindings::{BPF_ANY, BPF_NOEXIST};
 use aya_ebpf::btf_maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf};
@@ -275,20 +274,26 @@ pub(crate) fn promote(key: &MethodKey) -> bool {
     }
     // SAFETY: a value of a map.
     let text = unsafe { &*text };
-    METHODS.insert(key, text, u64::from(BPF_NOEXIST)).is_ok() || METHODS.get_ptr(key).is_some()
+    if METHODS.insert(key, text, u64::from(BPF_NOEXIST)).is_ok() {
+        return true;
+    }
+    // No room, or another CPU was first and has counted it.
+    // SAFETY: a value of the map, an aligned word.
+    unsafe { atomic::add(count, u64::MAX) };
+    METHODS.get_ptr(key).is_some()
 }
 
 /// The row, made if need be; `None`: no room.
 #[inline(always)]
-pub(crate) fn rpcs(key: &RpcKey) -> Option<StoredRpcs> {
+pub(crate) fn rpcs(key: &RpcKey) -> Option<Counts<RpcRow>> {
     if let Some(row) = RPCS.get_ptr_mut(key).and_then(NonNull::new) {
-        return Some(StoredRpcs(row));
+        return Some(Counts(row));
     }
     let empty: *const RpcRow = (&raw const EMPTY_ROW).cast();
     // SAFETY: as large and as aligned as a row, which any bits are.
     let empty = unsafe { &*empty };
     let _exists_or_full: Result<(), i32> = RPCS.insert(key, empty, u64::from(BPF_NOEXIST));
-    RPCS.get_ptr_mut(key).and_then(NonNull::new).map(StoredRpcs)
+    RPCS.get_ptr_mut(key).and_then(NonNull::new).map(Counts)
 }
 
 /// How RPCs are chosen for observation.

@@ -217,16 +217,13 @@ pub(super) fn decode(run: &mut Run) {
     }
 }
 
-/// One step of the decoder, or taking account of what the last one found; ends the loop when there is nothing left.
+/// One step of the decoder, and taking account of what it found; ends the loop when there is nothing left.
 #[inline(never)]
 unsafe extern "C" fn step(_index: u32, run: *mut Run) -> i64 {
     // SAFETY: what `decode` gave.
     let run = unsafe { &mut *run };
     // SAFETY: see `meter_take`.
     let state = unsafe { &mut *run.meter.as_ptr() };
-    if state.run.event != event::NONE {
-        return i64::from(bound::<1>(meter_account(run.meter.as_ptr())));
-    }
     let left = state.run.left;
     if left == 0 {
         return 1;
@@ -236,7 +233,11 @@ unsafe extern "C" fn step(_index: u32, run: *mut Run) -> i64 {
         state.decoder.lose();
         return 1;
     }
-    i64::from(bound::<1>(meter_decode(run.meter.as_ptr())))
+    let _zero: u32 = meter_decode(run.meter.as_ptr());
+    if state.run.event == event::NONE {
+        return 0;
+    }
+    i64::from(bound::<1>(meter_account(run.meter.as_ptr())))
 }
 
 /// One step of the decoder; what it finds is left in [`Meter::run`].
