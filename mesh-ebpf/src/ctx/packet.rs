@@ -72,6 +72,7 @@ impl<const BYTES: usize> Front<BYTES> {
 }
 
 /// A segment and its two ends.
+#[derive(Clone, Copy)]
 pub(crate) struct Segment {
     /// Its payload.
     pub(crate) payload: Payload,

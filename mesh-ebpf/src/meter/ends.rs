@@ -175,13 +175,9 @@ pub(super) fn new_receiver(
         && all_maps::socket(socket).is_none()
         && maps::announced(&from_client(segment)).is_none()
     {
-        let mut first_segment = Segment {
-            payload: segment.payload,
-            source: segment.source,
-            destination: segment.destination,
-        };
-        first_segment.payload.sequence = first;
-        return new_server(packet, socket, &first_segment);
+        let mut from_first = *segment;
+        from_first.payload.sequence = first;
+        return new_server(packet, socket, &from_first);
     }
     let stored = all_maps::socket(socket)?;
     let state = stored.get();
