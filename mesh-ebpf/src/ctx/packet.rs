@@ -42,8 +42,6 @@ pub(crate) struct Payload {
     pub(crate) sequence: u32,
     /// The next byte that the sender expects.
     pub(crate) acknowledged: u32,
-    /// Where the TCP header begins.
-    header: u32,
 }
 
 /// What a packet of a TCP socket carries.
@@ -271,7 +269,6 @@ impl Packet {
             length,
             sequence: u32::from_be(sequence).wrapping_add(syn),
             acknowledged: u32::from_be(acknowledged),
-            header,
         })
     }
 
@@ -289,8 +286,15 @@ impl Packet {
     /// The ends of the segment with this payload.
     #[inline(always)]
     pub(crate) fn segment(self, payload: Payload) -> Option<Segment> {
-        let [ports] = self.words::<1>(payload.header)?;
-        let (source, destination) = if self.version() == IPV4 {
+        let is_v4 = self.version() == IPV4;
+        let header = if is_v4 {
+            let [first] = self.words::<1>(0)?;
+            u32::from(first.to_ne_bytes()[0] & 0xf) * 4
+        } else {
+            V6_HEADER
+        };
+        let [ports] = self.words::<1>(header)?;
+        let (source, destination) = if is_v4 {
             let [source, destination] = self.words::<2>(V4_ADDRESSES)?;
             (
                 Address::from_v4(source.to_ne_bytes()),
