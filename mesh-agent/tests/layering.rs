@@ -87,6 +87,12 @@ const ROOMS: &[Room] = &[
         never: &["tokio::", "aya::", "hyper::"],
     },
     Room {
+        name: "proxy",
+        layer: 2,
+        rooms: &["model", "observe", "lifecycle"],
+        never: &["aya::", "notify::"],
+    },
+    Room {
         name: "reconcile",
         layer: 3,
         rooms: &[

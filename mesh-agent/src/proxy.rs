@@ -1,0 +1,8 @@
+//! L2: the proxy of routed connections.
+//!
+//! A connection comes from a listener in its caller's network namespace; what it calls goes on from a socket that is made in
+//! that namespace too, so that address and network policy stay the caller's own ([`Connect`]).
+
+mod connect;
+
+pub use connect::{Connect, InNamespace, MakeSocket, PlainConnect, SocketWanted};
