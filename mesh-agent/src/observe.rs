@@ -12,6 +12,7 @@ pub use process::ProcessFigures;
 pub use progress::{Progress, ProgressFigures};
 pub use rpc::{CallSeries, Directions, RpcFigures, RpcLabels, RpcSeries};
 
+use mesh_common::capture::Bypass;
 use mesh_common::connection::{CloseReason, ConnectError};
 use mesh_common::histogram::Histogram;
 use std::sync::Arc;
@@ -36,6 +37,26 @@ pub struct DestinationLabels {
     pub workload: Arc<str>,
 }
 
+/// The way that a connection takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Path {
+    /// To an endpoint.
+    Direct,
+    /// To the proxy.
+    Routed,
+}
+
+impl Path {
+    /// The value of the label `path`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::Routed => "routed",
+        }
+    }
+}
+
 /// Connections of one (source, destination).
 #[derive(Clone, Debug)]
 pub struct ConnectionSeries {
@@ -43,6 +64,8 @@ pub struct ConnectionSeries {
     pub source: SourceLabels,
     /// Whom.
     pub destination: DestinationLabels,
+    /// Where they go.
+    pub path: Path,
     /// Connections established.
     pub opened: u64,
     /// Connections ended, by [`CloseReason`].
@@ -59,6 +82,8 @@ pub struct ConnectionSeries {
     pub received_bytes: u64,
     /// Retransmitted segments, open connections included.
     pub retransmits: u64,
+    /// Connects that should have gone to the proxy and did not, by [`Bypass`].
+    pub bypassed: [u64; Bypass::COUNT],
 }
 
 /// How full a map is.

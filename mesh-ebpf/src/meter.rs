@@ -24,6 +24,7 @@ use crate::maps::meters;
 use aya_ebpf::macros::cgroup_skb;
 use aya_ebpf::programs::SkBuffContext;
 use core::ptr::{NonNull, null_mut};
+use mesh_common::AGENT_SOCKET_MARK;
 use mesh_common::ending::tcp_state;
 use mesh_common::meter::record::{Meter, PairKey};
 
@@ -72,7 +73,7 @@ fn sender(packet: Packet, payload: &mut Payload) -> *mut Meter {
         return null_mut();
     };
     let known = meters::meter_out(socket);
-    if known.is_none() && (packet.length() <= BARE_BYTES + 1 || ends::is_settled(socket)) {
+    if known.is_none() && (packet.length() <= BARE_BYTES + 1 || is_own(packet) || ends::is_settled(socket)) {
         return null_mut();
     }
     let Some(found) = packet.payload(known.is_some()) else {
@@ -84,6 +85,12 @@ fn sender(packet: Packet, payload: &mut Payload) -> *mut Meter {
         ends::new_sender(packet, socket, &segment)
     });
     meter.map_or(null_mut(), NonNull::as_ptr)
+}
+
+/// Whether the agent sends it: the proxy counts its RPCs itself. A packet that leaves has its socket's mark.
+#[inline(always)]
+fn is_own(packet: Packet) -> bool {
+    packet.mark() == AGENT_SOCKET_MARK
 }
 
 /// The meter of what is received, as [`sender`].

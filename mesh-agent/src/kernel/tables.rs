@@ -155,8 +155,13 @@ impl Tables {
     }
 
     /// Entries in use, by map.
-    pub(super) fn used(&self) -> [(&'static str, usize); 6] {
-        let [frontends, endpoint_addresses, workload_addresses] = self.addresses.used();
+    pub(super) fn used(&self) -> [(&'static str, usize); 7] {
+        let [
+            frontends,
+            endpoint_addresses,
+            workload_addresses,
+            consumers,
+        ] = self.addresses.used();
         [
             (names::FRONTENDS, frontends),
             (names::SERVICES, self.services.used()),
@@ -164,6 +169,7 @@ impl Tables {
             (names::ENDPOINTS, self.endpoints.used()),
             (names::ENDPOINT_ADDRESSES, endpoint_addresses),
             (names::WORKLOAD_ADDRESSES, workload_addresses),
+            (names::CONSUMERS, consumers),
         ]
     }
 
@@ -276,6 +282,7 @@ impl Tables {
             range,
             affinity_timeout_s: wanted.affinity_timeout_s,
             destination: wanted.destination,
+            routing: wanted.routing,
             frontends: wanted.frontends,
             endpoints: placed.iter().map(|placed| placed.endpoint).collect(),
         };
@@ -284,7 +291,13 @@ impl Tables {
             .iter()
             .filter_map(|index| old_endpoints.get(*index).copied())
             .collect();
+        for key in next.routing.keys(service) {
+            self.addresses.add_consumer(key, steps);
+        }
         write_table(&next, &placed, &removed, difference.table, steps);
+        if let Some(old) = old {
+            self.drop_consumers(old, Some(&next), steps);
+        }
         self.move_addresses(old, &next, &placed, &removed, steps);
 
         for gone in removed {
@@ -338,6 +351,19 @@ impl Tables {
         }
     }
 
+    /// Takes away the consumers of a table that is published no more, but for those that the next one has.
+    fn drop_consumers(&mut self, old: &Installed, next: Option<&Installed>, steps: &mut Vec<Step>) {
+        let kept: Vec<_> = next
+            .into_iter()
+            .flat_map(|next| next.routing.keys(next.service))
+            .collect();
+        for key in old.routing.keys(old.service) {
+            if !kept.contains(&key) {
+                self.addresses.remove_consumer(key, steps);
+            }
+        }
+    }
+
     fn withdraw(&mut self, gone: &Installed, now: Instant, steps: &mut Vec<Step>) {
         let had_cluster_ip = !gone.frontends.is_empty();
         for key in &gone.frontends {
@@ -351,6 +377,7 @@ impl Tables {
             service: gone.service,
             reference: TableReference::NONE,
         });
+        self.drop_consumers(gone, None, steps);
         for endpoint in &gone.endpoints {
             if endpoint.is_in_use() {
                 steps.push(endpoint.leaves());

@@ -3,6 +3,7 @@
 use super::atomic;
 use core::mem::offset_of;
 use core::ptr::NonNull;
+use mesh_common::capture::Bypass;
 use mesh_common::connection::{CloseReason, ConnectError, ConnectionRow};
 use mesh_common::histogram::{self, Histogram};
 
@@ -52,6 +53,14 @@ impl StoredRow {
     pub(crate) fn add_failed(&self, error: ConnectError) {
         self.add(
             offset_of!(ConnectionRow, failed) + error as usize * size_of::<u64>(),
+            1,
+        );
+    }
+
+    #[inline(always)]
+    pub(crate) fn add_bypassed(&self, reason: Bypass) {
+        self.add(
+            offset_of!(ConnectionRow, bypassed) + reason as usize * size_of::<u64>(),
             1,
         );
     }
