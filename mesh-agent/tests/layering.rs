@@ -63,9 +63,15 @@ const ROOMS: &[Room] = &[
         never: PURE,
     },
     Room {
-        name: "plan",
+        name: "route",
         layer: 1,
         rooms: &["model"],
+        never: PURE,
+    },
+    Room {
+        name: "plan",
+        layer: 1,
+        rooms: &["model", "route"],
         never: PURE,
     },
     Room {
@@ -89,7 +95,7 @@ const ROOMS: &[Room] = &[
     Room {
         name: "proxy",
         layer: 2,
-        rooms: &["model", "observe", "lifecycle"],
+        rooms: &["model", "observe", "lifecycle", "route"],
         never: &["aya::", "notify::"],
     },
     Room {
