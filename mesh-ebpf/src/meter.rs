@@ -73,7 +73,9 @@ fn sender(packet: Packet, payload: &mut Payload) -> *mut Meter {
         return null_mut();
     };
     let known = meters::meter_out(socket);
-    if known.is_none() && (packet.length() <= BARE_BYTES + 1 || is_own(packet) || ends::is_settled(socket)) {
+    if known.is_none()
+        && (packet.length() <= BARE_BYTES + 1 || is_own(packet) || ends::is_settled(socket))
+    {
         return null_mut();
     }
     let Some(found) = packet.payload(known.is_some()) else {

@@ -206,6 +206,7 @@ impl EncodeLabelSet for Flow<'_> {
         let Self(ConnectionSeries {
             source,
             destination,
+            path,
             ..
         }) = self;
         [
@@ -214,7 +215,7 @@ impl EncodeLabelSet for Flow<'_> {
             ("destination_service", &*destination.service),
             ("destination_namespace", &*destination.namespace),
             ("destination_workload", &*destination.workload),
-            ("path", "direct"),
+            ("path", path.as_str()),
         ]
         .encode(encoder)
     }

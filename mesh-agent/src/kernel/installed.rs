@@ -1,8 +1,8 @@
 //! What stands in the kernel for one service port and address family, and what a plan wants there.
 
 use super::labels::Interner;
-use super::routing::TableRouting;
 use super::ranges::RowRange;
+use super::routing::TableRouting;
 use super::steps::{EndpointState, Step};
 use crate::model::AppProtocol;
 use crate::observe::{DestinationLabels, Path, SourceLabels};

@@ -156,12 +156,7 @@ impl Tables {
 
     /// Entries in use, by map.
     pub(super) fn used(&self) -> [(&'static str, usize); 7] {
-        let [
-            frontends,
-            endpoint_addresses,
-            workload_addresses,
-            consumers,
-        ] = self.addresses.used();
+        let [frontends, endpoint_addresses, workload_addresses, consumers] = self.addresses.used();
         [
             (names::FRONTENDS, frontends),
             (names::SERVICES, self.services.used()),

@@ -3,9 +3,10 @@
 use super::{Exposition, render};
 use crate::export::instrument;
 use crate::observe::{
-    CallSeries, ConnectionSeries, DestinationLabels, Directions, LossFigures, MapFill,
+    CallSeries, ConnectionSeries, DestinationLabels, Directions, LossFigures, MapFill, Path,
     ProcessFigures, Progress, RpcFigures, RpcLabels, RpcSeries, Snapshot, SourceLabels,
 };
+use mesh_common::capture::Bypass;
 use mesh_common::connection::{CloseReason, ConnectError};
 use mesh_common::histogram::{BUCKETS, Histogram};
 use mesh_common::meter::StatusCode;
@@ -41,6 +42,7 @@ fn series(workload: &str) -> ConnectionSeries {
             namespace: "shop".into(),
             workload: "inventory-v2".into(),
         },
+        path: Path::Direct,
         opened: 6,
         closed,
         failed,
@@ -49,6 +51,7 @@ fn series(workload: &str) -> ConnectionSeries {
         sent_bytes: 6_144,
         received_bytes: 12_288,
         retransmits: 1,
+        bypassed: [0; Bypass::COUNT],
     }
 }
 

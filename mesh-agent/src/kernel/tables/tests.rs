@@ -75,6 +75,7 @@ fn plan(index: u8, headless: bool, affinity: u32, weights: &BTreeMap<u8, u32>) -
             name: None,
             protocol: None,
             affinity_timeout_s: NonZeroU32::new(affinity),
+            routing: None,
             families: vec![FamilyPlan {
                 ipv6: false,
                 cluster_ips: ips,
@@ -391,6 +392,7 @@ proptest! {
         prop_assert!(tables.used().iter().all(|(_, used)| *used == 0), "{:?}", tables.used());
         prop_assert!(kernel.frontends.is_empty() && kernel.endpoint_addresses.is_empty());
         prop_assert!(kernel.workload_addresses.is_empty());
+        prop_assert!(kernel.consumers.is_empty());
         let published: BTreeSet<_> = kernel.services.values().map(|reference| reference.0).collect();
         prop_assert!(published.iter().all(|reference| *reference == TableReference::NONE.0));
     }
