@@ -81,6 +81,12 @@ const ROOMS: &[Room] = &[
         never: &["tokio::", "hyper::", "notify::"],
     },
     Room {
+        name: "proxy",
+        layer: 2,
+        rooms: &["model", "observe", "lifecycle"],
+        never: &["aya::", "hyper::", "tonic::"],
+    },
+    Room {
         name: "export",
         layer: 2,
         rooms: &["observe"],
