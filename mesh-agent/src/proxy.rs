@@ -1,5 +1,5 @@
 //! L2: the routed path: HTTP/2 from callers, request by request to endpoints.
 
-mod connect;
+mod accepted;
 
-pub use connect::{Accepted, Caller, Connect, Connecting};
+pub use accepted::{Accepted, Caller};

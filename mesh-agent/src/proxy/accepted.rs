@@ -1,10 +1,7 @@
-//! How the proxy comes by its connections: accepted ones with what is known of the caller, and new ones to endpoints.
+//! A connection that the proxy is given, and what is known of its caller.
 
 use crate::model::ObjectName;
-use std::future::Future;
-use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
 use std::sync::Arc;
 use tokio::net::TcpStream;
 
@@ -32,21 +29,4 @@ pub struct Caller {
     pub workload: Option<ObjectName>,
     /// The address that the caller bound before it connected, which its connections upstream come from too.
     pub source: Option<IpAddr>,
-}
-
-/// A connection that is being made.
-pub type Connecting<'a> = Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send + 'a>>;
-
-/// Makes connections to endpoints: in the caller's network namespace, or in the agent's own (tests).
-pub trait Connect: Send + Sync {
-    /// Connects to `endpoint` from the network namespace with this cookie, from `source` if there is one.
-    ///
-    /// # Errors
-    /// What `connect()` says; also if the namespace is gone.
-    fn connect(
-        &self,
-        caller_netns: u64,
-        source: Option<IpAddr>,
-        endpoint: SocketAddr,
-    ) -> Connecting<'_>;
 }
