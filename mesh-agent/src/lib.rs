@@ -1,6 +1,6 @@
 //! The node agent. Rooms in reading order; imports point down only (`tests/layering.rs`).
 //!
-//! L0 plain types: `model`, `observe`, `api`, `lifecycle` · L1 pure logic: `config`, `plan` ·
+//! L0 plain types: `model`, `observe`, `api`, `lifecycle` · L1 pure logic: `config`, `route`, `plan` ·
 //! L2 I/O: `source`, `kernel`, `proxy`, `export` · L3 wiring: `reconcile`, `sampler`, `tracer`, `admin`, `cli`, `app`.
 
 pub mod api;
@@ -10,6 +10,7 @@ pub mod observe;
 
 pub mod config;
 pub mod plan;
+pub mod route;
 
 pub mod export;
 pub mod kernel;

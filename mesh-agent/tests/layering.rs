@@ -63,9 +63,15 @@ const ROOMS: &[Room] = &[
         never: PURE,
     },
     Room {
-        name: "plan",
+        name: "route",
         layer: 1,
         rooms: &["model"],
+        never: PURE,
+    },
+    Room {
+        name: "plan",
+        layer: 1,
+        rooms: &["model", "route"],
         never: PURE,
     },
     Room {
