@@ -89,8 +89,8 @@ const ROOMS: &[Room] = &[
     Room {
         name: "proxy",
         layer: 2,
-        rooms: &["model", "observe", "lifecycle"],
-        never: &["aya::", "hyper::", "tonic::"],
+        rooms: &["model", "observe", "lifecycle", "route"],
+        never: &["aya::", "notify::", "hyper::", "tonic::"],
     },
     Room {
         name: "export",
