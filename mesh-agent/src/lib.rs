@@ -1,7 +1,7 @@
 //! The node agent. Rooms in reading order; imports point down only (`tests/layering.rs`).
 //!
 //! L0 plain types: `model`, `observe`, `api`, `lifecycle` · L1 pure logic: `config`, `route`, `plan` ·
-//! L2 I/O: `source`, `kernel`, `export`, `proxy` · L3 wiring: `reconcile`, `sampler`, `tracer`, `admin`, `cli`, `app`.
+//! L2 I/O: `source`, `kernel`, `proxy`, `export` · L3 wiring: `reconcile`, `sampler`, `tracer`, `admin`, `cli`, `app`.
 
 pub mod api;
 pub mod lifecycle;

@@ -87,16 +87,16 @@ const ROOMS: &[Room] = &[
         never: &["tokio::", "hyper::", "notify::"],
     },
     Room {
+        name: "proxy",
+        layer: 2,
+        rooms: &["model", "observe", "lifecycle", "route"],
+        never: &["aya::", "notify::", "hyper::", "tonic::"],
+    },
+    Room {
         name: "export",
         layer: 2,
         rooms: &["observe"],
         never: &["tokio::", "aya::", "hyper::"],
-    },
-    Room {
-        name: "proxy",
-        layer: 2,
-        rooms: &["model", "observe", "lifecycle", "route"],
-        never: &["aya::", "notify::"],
     },
     Room {
         name: "reconcile",
