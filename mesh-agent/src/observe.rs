@@ -1,11 +1,13 @@
 //! L0: what was measured, as plain data. The kernel room fills it, the export room prints it.
 
+mod bypasses;
 mod losses;
 mod observed;
 mod process;
 mod progress;
 mod rpc;
 
+pub use bypasses::{BypassSeries, Bypasses, ProxyBypass};
 pub use losses::{LossFigures, Losses};
 pub use observed::{METHOD_OTHER, ObservedMethod, ObservedRpc, REASONS, TraceParent};
 pub use process::ProcessFigures;

@@ -13,7 +13,6 @@ pub use catalog::{Capacity, Catalog, Update};
 pub use locality::{Rank, Rule, Selection};
 
 use crate::model::{AppProtocol, ObjectName};
-use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -38,28 +37,8 @@ pub struct PortPlan {
     pub protocol: Option<AppProtocol>,
     /// `sessionAffinity: ClientIP` timeout in seconds.
     pub affinity_timeout_s: Option<NonZeroU32>,
-    /// Whose connections go through the proxy; `None`: nobody's.
-    pub routing: Option<Routing>,
     /// One entry per address family in use, IPv4 first.
     pub families: Vec<FamilyPlan>,
-}
-
-/// Connections to a service port that go through the proxy.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Routing {
-    /// Whose.
-    pub callers: Callers,
-    /// What becomes of them where the proxy is not there: refused, or (`false`) they go directly to an endpoint.
-    pub is_closed_on_failure: bool,
-}
-
-/// Whose connections are routed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Callers {
-    /// Everybody's: there are producer routes, or a policy.
-    All,
-    /// Those of callers in these Kubernetes namespaces: there are consumer routes only (GEP-1294).
-    Namespaces(BTreeSet<Arc<str>>),
 }
 
 /// One port of a Service in one address family: this is what has a table in the kernel.

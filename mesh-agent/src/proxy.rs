@@ -5,6 +5,13 @@
 
 mod accepted;
 mod connect;
+mod detect;
+mod listener;
+mod relay;
+mod serving;
 
 pub use accepted::{Accepted, Caller};
 pub use connect::{Connect, InNamespace, MakeSocket, PlainConnect, SocketWanted};
+pub use detect::{Speech, Spoken};
+pub use listener::{Acceptor, Found, Listening, Origin};
+pub use serving::{CurrentRoutes, Hand, Inlet, ServeHttp2, Serving};

@@ -14,6 +14,8 @@ pub struct Settings {
     pub config: PathBuf,
     /// The kernel room's part.
     pub kernel: kernel::Settings,
+    /// Threads of the proxy; at least one.
+    pub proxy_threads: usize,
     /// Results of probes to pretend.
     pub injections: kernel::Injections,
     /// The node it runs on.

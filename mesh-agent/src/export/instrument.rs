@@ -124,6 +124,8 @@ instruments! {
         "Payload bytes received from the endpoint, open connections included.";
     RETRANSMITS: Counter "mesh_connection_retransmits", None, FLOW,
         "TCP segments sent again, open connections included.";
+    BYPASS: Counter "mesh_bypass", None, &["destination_service", "destination_namespace", "reason"],
+        "Connections to routed services that the proxy did not route: no_listener, bind_failed (direct, or refused), not_http2 (relayed as bytes, or refused).";
     CLIENT_CALLS: Histogram "rpc_client_call_duration", Some(Unit::Seconds), CLIENT_CALL,
         "Time from the request's headers to the end of the response, for calls by clients on this node.";
     SERVER_CALLS: Histogram "rpc_server_call_duration", Some(Unit::Seconds), SERVER_CALL,

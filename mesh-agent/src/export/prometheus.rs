@@ -3,11 +3,14 @@
 mod rpc;
 
 use super::instrument::{
-    ACTIVE, APPLY_FAILED, BUILD, CLOSED, CONNECT_DURATION, CPU, DECISIONS, EVENTS_LOST, FAILED,
-    GENERATION, Instrument, MAP_CAPACITY, MAP_ENTRIES, MAP_FULL, OPEN_FDS, OPENED, PROPAGATION,
-    RECEIVED, REJECTED, RESIDENT, RETRANSMITS, RTT, SENT, START_TIME,
+    ACTIVE, APPLY_FAILED, BUILD, BYPASS, CLOSED, CONNECT_DURATION, CPU, DECISIONS, EVENTS_LOST,
+    FAILED, GENERATION, Instrument, MAP_CAPACITY, MAP_ENTRIES, MAP_FULL, OPEN_FDS, OPENED,
+    PROPAGATION, RECEIVED, REJECTED, RESIDENT, RETRANSMITS, RTT, SENT, START_TIME,
 };
-use crate::observe::{ConnectionSeries, LossFigures, ProcessFigures, ProgressFigures, Snapshot};
+use crate::observe::{
+    BypassSeries, ConnectionSeries, LossFigures, ProcessFigures, ProgressFigures, Snapshot,
+};
+use mesh_common::capture::Bypass;
 use mesh_common::connection::{CloseReason, ConnectError};
 use mesh_common::histogram::{BOUNDARIES_NS, BUCKETS, Histogram};
 use mesh_common::meter::count::Skip;
@@ -19,6 +22,7 @@ use prometheus_client::encoding::{
 };
 use prometheus_client::registry::Registry;
 use std::array;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -34,6 +38,8 @@ pub struct Exposition {
     pub progress: ProgressFigures,
     /// What the agent lost of single RPCs.
     pub losses: LossFigures,
+    /// What the proxy did not route.
+    pub bypasses: Vec<BypassSeries>,
     /// What the agent itself uses.
     pub process: ProcessFigures,
     /// The agent's version.
@@ -56,6 +62,7 @@ impl Collector for Exposition {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let families = &mut Families(&mut encoder);
         connections(families, &self.snapshot.connections)?;
+        bypasses(families, &self.snapshot.connections, &self.bypasses)?;
         rpc::write(families, &self.snapshot.rpcs)?;
         maps(families, &self.snapshot)?;
         events_lost(families, &self.losses, &self.snapshot)?;
@@ -115,6 +122,44 @@ fn failed(series: &ConnectionSeries) -> impl Iterator<Item = (impl EncodeLabelSe
         .zip(series.failed)
         .filter(|(_, count)| *count > 0)
         .map(move |((_, errno), count)| ((Flow(series), [("errno", *errno)]), count))
+}
+
+/// What the kernel did not send to the proxy and what the proxy did not route, by service.
+fn bypasses(
+    families: &mut Families<'_, '_>,
+    connections: &[ConnectionSeries],
+    by_proxy: &[BypassSeries],
+) -> fmt::Result {
+    let mut counts = BTreeMap::new();
+    for series in connections {
+        let to = &series.destination;
+        for ((_, reason), count) in Bypass::ALL.iter().zip(series.bypassed) {
+            *counts
+                .entry((&*to.service, &*to.namespace, *reason))
+                .or_insert(0) += count;
+        }
+    }
+    for BypassSeries {
+        service,
+        namespace,
+        reason,
+        count,
+    } in by_proxy
+    {
+        *counts
+            .entry((&**service, &**namespace, *reason))
+            .or_insert(0) += count;
+    }
+    let seen = counts.into_iter().filter(|(_, count)| *count > 0);
+    let labelled = seen.map(|((service, namespace, reason), count)| {
+        let labels = [
+            ("destination_service", service),
+            ("destination_namespace", namespace),
+            ("reason", reason),
+        ];
+        (labels, count)
+    });
+    families.counters(&BYPASS, labelled)
 }
 
 fn maps(families: &mut Families<'_, '_>, snapshot: &Snapshot) -> fmt::Result {

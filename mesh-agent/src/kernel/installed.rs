@@ -116,7 +116,7 @@ impl Wanted {
             frontends,
             affinity_timeout_s: port.affinity_timeout_s.map_or(0, u32::from),
             destination: acquire(plan, None, labels),
-            routing: TableRouting::new(port.routing.as_ref(), destination(plan, None), labels),
+            routing: TableRouting::new(&port.routing, destination(plan, None), labels),
             endpoints,
         }
     }

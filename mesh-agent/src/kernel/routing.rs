@@ -2,7 +2,7 @@
 
 use super::installed::{Destination, LabelIds};
 use crate::observe::{DestinationLabels, Path};
-use crate::plan::{Callers, Routing};
+use crate::plan::Routing;
 use mesh_common::capture::{ConsumerKey, namespace_id};
 use mesh_common::table::flag;
 use std::collections::BTreeSet;
@@ -21,33 +21,38 @@ pub(super) struct TableRouting {
 impl TableRouting {
     /// What a plan wants.
     pub(super) fn new(
-        routing: Option<&Routing>,
+        routing: &Routing,
         service: DestinationLabels,
         labels: &mut LabelIds,
     ) -> Self {
-        let Some(routing) = routing else {
+        if routing.is_direct() {
             return Self::default();
-        };
-        let closed = if routing.is_closed_on_failure {
-            flag::CLOSED_ON_FAILURE
+        }
+        let mut flags = 0;
+        let mut consumers = BTreeSet::new();
+        if routing.is_routed_for_all {
+            flags |= flag::ROUTED;
         } else {
-            0
-        };
-        let (routed, consumers) = match &routing.callers {
-            Callers::All => (flag::ROUTED, BTreeSet::new()),
-            Callers::Namespaces(names) => {
-                let numbers = names.iter().map(|name| namespace_id(name)).collect();
-                (flag::ROUTED_FOR_CONSUMERS, numbers)
-            }
-        };
+            flags |= flag::ROUTED_FOR_CONSUMERS;
+            let names = routing.consumer_namespaces.iter();
+            consumers.extend(names.map(|name| namespace_id(name)));
+        }
+        if routing.is_closed_on_failure {
+            flags |= flag::CLOSED_ON_FAILURE;
+        }
         Self {
-            flags: routed | closed,
+            flags,
             destination: labels.destinations.acquire(Destination {
                 labels: service,
                 path: Path::Routed,
             }),
             consumers,
         }
+    }
+
+    /// Whether any caller's connects are routed.
+    pub(super) const fn is_any(&self) -> bool {
+        self.flags != 0
     }
 
     /// Whether the header of the table is the same.
@@ -75,14 +80,16 @@ mod tests {
     use super::TableRouting;
     use crate::kernel::installed::LabelIds;
     use crate::observe::{DestinationLabels, Path};
-    use crate::plan::{Callers, Routing};
+    use crate::plan::Routing;
     use mesh_common::capture::namespace_id;
     use mesh_common::table::flag;
     use std::sync::Arc;
 
-    fn routing(callers: Callers, is_closed_on_failure: bool) -> Routing {
+    fn routing(is_routed_for_all: bool, consumer: &str, is_closed_on_failure: bool) -> Routing {
+        let consumers = Some(consumer).filter(|name| !name.is_empty());
         Routing {
-            callers,
+            is_routed_for_all,
+            consumer_namespaces: consumers.into_iter().map(Arc::from).collect(),
             is_closed_on_failure,
         }
     }
@@ -97,24 +104,25 @@ mod tests {
 
     #[test]
     fn flags_say_whose_connects_are_routed_and_what_if_they_cannot_be() {
-        let some = Callers::Namespaces(["till".into()].into());
+        let till = namespace_id("till");
         for (routing, flags, consumers) in [
-            (None, 0, vec![]),
-            (Some(routing(Callers::All, false)), flag::ROUTED, vec![]),
+            (routing(false, "", true), 0, vec![]),
+            (routing(true, "", false), flag::ROUTED, vec![]),
+            (routing(true, "till", false), flag::ROUTED, vec![]),
             (
-                Some(routing(Callers::All, true)),
+                routing(true, "", true),
                 flag::ROUTED | flag::CLOSED_ON_FAILURE,
                 vec![],
             ),
             (
-                Some(routing(some, false)),
+                routing(false, "till", false),
                 flag::ROUTED_FOR_CONSUMERS,
-                vec![namespace_id("till")],
+                vec![till],
             ),
         ] {
             let mut labels = LabelIds::default();
 
-            let table = TableRouting::new(routing.as_ref(), service(), &mut labels);
+            let table = TableRouting::new(&routing, service(), &mut labels);
 
             assert_eq!(table.flags, flags);
             let namespaces: Vec<_> = table.keys(5).map(|key| key.namespace).collect();
@@ -122,7 +130,7 @@ mod tests {
             assert!(table.keys(5).all(|key| key.service == 5));
             let destination = labels.destinations.names().get(table.destination);
             let path = destination.map(|destination| destination.path);
-            assert_eq!(path, routing.map(|_| Path::Routed));
+            assert_eq!(path, table.is_any().then_some(Path::Routed));
         }
     }
 }

@@ -55,6 +55,8 @@ pub(super) struct Tables {
     ranges: Ranges,
     addresses: Addresses,
     installed: HashMap<ObjectName, Vec<Installed>>,
+    /// Tables among them of routed ports.
+    routed: usize,
 }
 
 /// What one wanted family will stand on. Taken for it are the endpoints, the service id if
@@ -78,6 +80,7 @@ impl Tables {
             ranges: Ranges::new(capacities.table_rows()),
             addresses: Addresses::new(capacities),
             installed: HashMap::new(),
+            routed: 0,
         }
     }
 
@@ -94,6 +97,7 @@ impl Tables {
     ) -> Result<Vec<Step>, Shortage> {
         let wanted = plan.map_or_else(Vec::new, |plan| Wanted::all(plan, &mut self.labels));
         let mut current = self.installed.remove(name).unwrap_or_default();
+        let was_routed = routed(&current);
         let reservations = match self.reserve_all(&current, &wanted) {
             Ok(reservations) => reservations,
             Err(shortage) => {
@@ -118,8 +122,14 @@ impl Tables {
         for gone in current {
             self.withdraw(&gone, now, &mut steps);
         }
+        self.routed = self.routed - was_routed + routed(&next);
         self.keep(name, next);
         Ok(steps)
+    }
+
+    /// Whether any service port is routed, for whichever callers.
+    pub(super) const fn is_any_routed(&self) -> bool {
+        self.routed > 0
     }
 
     /// Frees what has rested for the grace period, but for services; tells whether there is new room.
@@ -383,6 +393,11 @@ impl Tables {
         self.ranges.retire(gone.range, now);
         gone.release_labels(&mut self.labels);
     }
+}
+
+fn routed(tables: &[Installed]) -> usize {
+    let routed = tables.iter().filter(|table| table.routing.is_any());
+    routed.count()
 }
 
 #[cfg(test)]

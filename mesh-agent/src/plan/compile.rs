@@ -59,7 +59,6 @@ fn compile_port(facts: &Facts<'_>, port: &ServicePort) -> PortPlan {
         name: Some(&port.name).filter(|name| !name.is_empty()).cloned(),
         protocol: port.protocol,
         affinity_timeout_s: facts.service.affinity_timeout_s,
-        routing: None,
         families,
     }
 }

@@ -3,10 +3,10 @@
 use super::{Exposition, render};
 use crate::export::instrument;
 use crate::observe::{
-    CallSeries, ConnectionSeries, DestinationLabels, Directions, LossFigures, MapFill, Path,
-    ProcessFigures, Progress, RpcFigures, RpcLabels, RpcSeries, Snapshot, SourceLabels,
+    BypassSeries, CallSeries, ConnectionSeries, DestinationLabels, Directions, LossFigures,
+    MapFill, Path, ProcessFigures, Progress, RpcFigures, RpcLabels, RpcSeries, Snapshot,
+    SourceLabels,
 };
-use mesh_common::capture::Bypass;
 use mesh_common::connection::{CloseReason, ConnectError};
 use mesh_common::histogram::{BUCKETS, Histogram};
 use mesh_common::meter::StatusCode;
@@ -51,7 +51,7 @@ fn series(workload: &str) -> ConnectionSeries {
         sent_bytes: 6_144,
         received_bytes: 12_288,
         retransmits: 1,
-        bypassed: [0; Bypass::COUNT],
+        bypassed: [2, 0],
     }
 }
 
@@ -131,6 +131,12 @@ fn exposition(connections: Vec<ConnectionSeries>) -> Exposition {
             ..Snapshot::default()
         }),
         progress: progress.figures(),
+        bypasses: vec![BypassSeries {
+            service: "inventory".into(),
+            namespace: "shop".into(),
+            reason: "not_http2",
+            count: 3,
+        }],
         losses: LossFigures {
             spans: 3,
             tap_lines: 0,

@@ -75,7 +75,7 @@ fn plan(index: u8, headless: bool, affinity: u32, weights: &BTreeMap<u8, u32>) -
             name: None,
             protocol: None,
             affinity_timeout_s: NonZeroU32::new(affinity),
-            routing: None,
+            routing: Routing::default(),
             families: vec![FamilyPlan {
                 ipv6: false,
                 cluster_ips: ips,
