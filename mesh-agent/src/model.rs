@@ -17,7 +17,9 @@ pub use node::{Node, NodeIdentity};
 pub use object::{Body, Kind, ObjectId, ObjectName};
 pub use parsed::{Object, ParsedFile};
 pub use pattern::Pattern;
-pub use policy::{Locality, Policy, PolicyTarget};
+pub use policy::{
+    BackendSections, CallSections, LoadBalancingSection, Locality, Policy, PolicyAim, PolicyTarget,
+};
 pub use problem::{ObjectLabel, Problem, Severity};
 pub use route::{
     BackendRef, Destination, Filters, GrpcMatch, HeaderMatch, HttpMatch, MirrorRef, ParentRef,

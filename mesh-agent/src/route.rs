@@ -1,6 +1,7 @@
 //! L1: which rule a request meets and where that rule sends it; pure data, looked up once per request.
 
 mod backend;
+mod matching;
 mod rule;
 mod rule_set;
 mod table;
