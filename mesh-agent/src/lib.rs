@@ -4,6 +4,7 @@
 //! L2 I/O: `source`, `kernel`, `proxy`, `export` · L3 wiring: `reconcile`, `sampler`, `tracer`, `admin`, `cli`, `app`.
 
 pub mod api;
+pub mod grpc;
 pub mod lifecycle;
 pub mod model;
 pub mod observe;
