@@ -102,6 +102,7 @@ const ROOMS: &[Room] = &[
         name: "reconcile",
         layer: 3,
         rooms: &[
+            "route",
             "model",
             "observe",
             "api",
@@ -143,6 +144,8 @@ const ROOMS: &[Room] = &[
         name: "app",
         layer: 3,
         rooms: &[
+            "proxy",
+            "route",
             "model",
             "observe",
             "api",
