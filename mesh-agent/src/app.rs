@@ -42,6 +42,9 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 use traces::Traces;
 
+/// Calls that may wait to be counted: what two CPUs can end in the second before they are taken over more often, about 16 MiB.
+const OUTCOMES_MAX: usize = 32_768;
+
 /// Time for each thread to end once it was told to.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -112,9 +115,10 @@ impl Agent {
         let sync = move |changes: &[ServiceChange], now| synchronize(&mut syncer, changes, now);
         let reconcile =
             reconcile::start(reconciler, outlet, sync, Instant::now).map_err(AppError::Thread)?;
+        let (traces, sinks) = Traces::start(settings, observations)?;
+        let calls = RoutedCalls::new(call_source(), sinks);
         let (sampler, observe) =
-            Sampler::start(|| measurements(observer)).map_err(AppError::Thread)?;
-        let traces = Traces::start(settings, observations)?;
+            Sampler::start(|| measurements(observer, calls)).map_err(AppError::Thread)?;
         let parts = ProxyParts {
             listeners,
             origins,
@@ -305,11 +309,28 @@ fn synchronize(syncer: &mut Syncer, changes: &[ServiceChange], now: Instant) -> 
     }
 }
 
-fn measurements(observer: Observer) -> Measurements {
+fn call_source() -> CallSource {
+    CallSource {
+        outcomes: Arc::new(Outcomes::new(OUTCOMES_MAX)),
+        open: Arc::default(),
+        upstream: Box::new(Vec::new),
+    }
+}
+
+fn measurements(observer: Observer, calls: RoutedCalls) -> Measurements {
     let observer = Rc::new(RefCell::new(observer));
     let (lister, keeper) = (Rc::clone(&observer), Rc::clone(&observer));
+    let calls = Rc::new(RefCell::new(calls));
+    let ended = Rc::clone(&calls);
     Measurements {
-        snapshot: Box::new(move |now| observer.borrow_mut().snapshot(now)),
+        snapshot: Box::new(move |now| Snapshot {
+            routed: calls.borrow_mut().figures(),
+            ..observer.borrow_mut().snapshot(now)
+        }),
+        drain: Box::new(move |now| {
+            let calendar = SystemTime::now();
+            ended.borrow_mut().drain(Moment { now, calendar })
+        }),
         connections: Box::new(move |now| lister.borrow_mut().connections(now)),
         maintain: Box::new(move |now| keeper.borrow_mut().maintain(now)),
         now: Instant::now,

@@ -31,7 +31,7 @@ pub struct CallSource {
     /// Those that are under way.
     pub open: Arc<OpenCalls>,
     /// Reads what is known of connections to endpoints.
-    pub upstream: Box<dyn FnMut() -> Vec<UpstreamSeries>>,
+    pub upstream: Box<dyn FnMut() -> Vec<UpstreamSeries> + Send>,
 }
 
 /// Where calls go, metrics aside.
