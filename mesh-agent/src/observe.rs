@@ -2,12 +2,14 @@
 
 mod losses;
 mod observed;
+mod outcome;
 mod process;
 mod progress;
 mod rpc;
 
 pub use losses::{LossFigures, Losses};
 pub use observed::{METHOD_OTHER, ObservedMethod, ObservedRpc, REASONS, TraceParent};
+pub use outcome::{AttemptOutcome, CallOutcome, LocalReply, Outcomes};
 pub use process::ProcessFigures;
 pub use progress::{Progress, ProgressFigures};
 pub use rpc::{CallSeries, Directions, RpcFigures, RpcLabels, RpcSeries};
