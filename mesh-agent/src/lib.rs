@@ -1,9 +1,11 @@
 //! The node agent. Rooms in reading order; imports point down only (`tests/layering.rs`).
 //!
-//! L0 plain types: `model`, `observe`, `api`, `lifecycle` · L1 pure logic: `config`, `plan` ·
+//! L0 plain types: `model`, `grpc`, `observe`, `api`, `lifecycle` ·
+//! L1 pure logic: `config`, `plan`, `resilience`, `balance` ·
 //! L2 I/O: `source`, `kernel`, `export` · L3 wiring: `reconcile`, `sampler`, `tracer`, `admin`, `cli`, `app`.
 
 pub mod api;
+pub mod grpc;
 pub mod lifecycle;
 pub mod model;
 pub mod observe;

@@ -1,5 +1,6 @@
 //! L0: plain, validated types that every room speaks.
 
+mod draws;
 mod node;
 mod object;
 mod parsed;
@@ -9,6 +10,7 @@ mod service;
 mod slice;
 mod traffic;
 
+pub use draws::Draws;
 pub use node::{Node, NodeIdentity};
 pub use object::{Body, Kind, ObjectId, ObjectName};
 pub use parsed::{Object, ParsedFile};

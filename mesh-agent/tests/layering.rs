@@ -57,6 +57,12 @@ const ROOMS: &[Room] = &[
         never: &["aya::", "hyper::"],
     },
     Room {
+        name: "grpc",
+        layer: 0,
+        rooms: &[],
+        never: PURE,
+    },
+    Room {
         name: "config",
         layer: 1,
         rooms: &["model"],
@@ -66,6 +72,18 @@ const ROOMS: &[Room] = &[
         name: "plan",
         layer: 1,
         rooms: &["model"],
+        never: PURE,
+    },
+    Room {
+        name: "resilience",
+        layer: 1,
+        rooms: &["model", "grpc"],
+        never: PURE,
+    },
+    Room {
+        name: "balance",
+        layer: 1,
+        rooms: &["model", "grpc", "resilience"],
         never: PURE,
     },
     Room {
