@@ -12,6 +12,7 @@ pub mod observe;
 
 pub mod config;
 pub mod plan;
+pub mod resilience;
 
 pub mod export;
 pub mod kernel;
