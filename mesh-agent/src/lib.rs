@@ -10,6 +10,7 @@ pub mod lifecycle;
 pub mod model;
 pub mod observe;
 
+pub mod balance;
 pub mod config;
 pub mod plan;
 pub mod resilience;
