@@ -36,7 +36,7 @@ pub use wire::WireLimits;
 
 use crate::lifecycle::DrainWatch;
 use crate::model::RateLimit;
-use crate::observe::Outcomes;
+use crate::observe::{OpenCalls, Outcomes, Recording};
 use crate::resilience::RateLimiter;
 use crate::route::{RouteTable, RoutedPort, Rule};
 use arc_swap::ArcSwap;
@@ -54,6 +54,8 @@ pub struct ProxySettings {
     pub limits: WireLimits,
     /// Times of the connections to endpoints.
     pub times: PoolTimes,
+    /// Which calls have spans that endpoints are told of.
+    pub recording: Recording,
 }
 
 /// What all proxies of an agent share.
@@ -65,6 +67,8 @@ pub struct Shared {
     pub destinations: Destinations,
     /// Calls that have ended.
     pub outcomes: Arc<Outcomes>,
+    /// gRPC calls under way.
+    pub open: Arc<OpenCalls>,
     /// What is under way.
     pub figures: Arc<ProxyFigures>,
     limiters: Limiters,
@@ -78,6 +82,7 @@ impl Shared {
             routes: ArcSwap::default(),
             destinations: Destinations::default(),
             outcomes: Arc::new(Outcomes::new(outcomes_max)),
+            open: Arc::default(),
             figures: Arc::default(),
             limiters: Limiters::default(),
         })
@@ -147,6 +152,10 @@ impl Proxy {
 
     fn figures(&self) -> &Arc<ProxyFigures> {
         &self.shared.figures
+    }
+
+    fn open_calls(&self) -> &OpenCalls {
+        &self.shared.open
     }
 
     const fn pool(&self) -> &Pool {

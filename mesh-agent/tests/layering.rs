@@ -41,7 +41,7 @@ const ROOMS: &[Room] = &[
     Room {
         name: "observe",
         layer: 0,
-        rooms: &[],
+        rooms: &["grpc"],
         never: PURE,
     },
     Room {

@@ -20,6 +20,9 @@ const SERIES_MAX: usize = 16_384;
 /// Services that are told apart; what befalls calls to others is counted under [`METHOD_OTHER`].
 const SERVICES_MAX: usize = 8_192;
 
+/// The `kind` of the timeout that a try has.
+const TRY_TIMEOUT: &str = "backend_request";
+
 /// How often something has happened, by the value of the label that says what.
 pub type Counts = BTreeMap<&'static str, u64>;
 
@@ -219,7 +222,7 @@ impl Calls {
         }
         for attempt in outcome.attempts.iter().filter(|attempt| attempt.is_timed_out) {
             let series = self.service(&attempt.destination);
-            count(&mut series.timeouts, "backend_request");
+            count(&mut series.timeouts, TRY_TIMEOUT);
         }
         let is_eventful = outcome.retry.is_some()
             || outcome.timeout.is_some()
@@ -235,7 +238,8 @@ impl Calls {
             count(&mut self.service(retried).retries, result);
         }
         let series = self.service(&outcome.destination);
-        if let Some(kind) = outcome.timeout {
+        // Those of tries are counted above.
+        if let Some(kind) = outcome.timeout.filter(|kind| *kind != TRY_TIMEOUT) {
             count(&mut series.timeouts, kind);
         }
         if outcome.is_delayed {

@@ -1,6 +1,6 @@
 //! How calls through the proxy ended: one record for each, from which metrics, spans and the access log are made.
 
-use super::{DestinationLabels, SourceLabels};
+use super::{CallSpan, DestinationLabels, SourceLabels, TraceParent};
 use http::uri::PathAndQuery;
 use mesh_common::meter::StatusCode;
 use std::net::SocketAddr;
@@ -125,8 +125,33 @@ pub struct CallOutcome {
     pub timeout: Option<&'static str>,
     /// Whether a delay was put in.
     pub is_delayed: bool,
-    /// Whether a fallback was used.
-    pub is_fallback: bool,
+    /// What a fallback stood in for; `None`: none was used.
+    pub replaced: Option<Replaced>,
+    /// The span of the caller that the request named.
+    pub parent: Option<TraceParent>,
+    /// The call's own spans, if those whom it reached were told of them.
+    pub span: Option<CallSpan>,
+}
+
+impl CallOutcome {
+    /// Whether the caller got anything but what it wanted.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        if self.is_grpc {
+            self.status != StatusCode::Ok
+        } else {
+            self.http_status == 0 || self.http_status >= 400
+        }
+    }
+}
+
+/// What a fallback stood in for.
+#[derive(Clone, Debug)]
+pub struct Replaced {
+    /// The Service that could not answer.
+    pub destination: Arc<DestinationLabels>,
+    /// What the mesh would have answered; `None`: an endpoint's own answer was not good enough.
+    pub reason: Option<LocalReply>,
 }
 
 /// One try of a call.
@@ -144,6 +169,8 @@ pub struct AttemptOutcome {
     pub status: StatusCode,
     /// Whether the endpoint itself said so.
     pub is_answered: bool,
+    /// Whether `timeouts.backendRequest` was over.
+    pub is_timed_out: bool,
 }
 
 /// Where calls that have ended wait for who counts them. One lock that nobody holds for long, no wake-up, and no memory but the

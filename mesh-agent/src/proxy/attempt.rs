@@ -121,12 +121,21 @@ impl Upstream {
     /// Ends the try because nobody wants its answer any more.
     pub(super) fn cancel(mut self, call: &mut Call, halt: Halt) {
         self.sender.reset(ErrorCode::CANCEL);
-        let (code, verdict) = match halt {
-            Halt::Cancelled => (Code::Cancelled, Verdict::Nothing),
-            Halt::Expired(kind) => (Code::DeadlineExceeded, verdict_of_timeout(kind)),
-        };
+        let (code, verdict) = judge(call, halt);
         self.ended(call, code, verdict);
     }
+}
+
+/// What a halt says of the try that it ends.
+fn judge(call: &mut Call, halt: Halt) -> (Code, Verdict) {
+    let kind = match halt {
+        Halt::Cancelled => return (Code::Cancelled, Verdict::Nothing),
+        Halt::Expired(kind) => kind,
+    };
+    if kind == TimeoutKind::BackendRequest {
+        call.record.attempt_timed_out();
+    }
+    (Code::DeadlineExceeded, verdict_of_timeout(kind))
 }
 
 /// The caller's own deadline says nothing of the endpoint.
@@ -145,6 +154,8 @@ pub(super) async fn run(
 ) -> Tried {
     let started = plan.wish.now;
     let Some(picked) = plan.destination.balancer.pick(&plan.wish) else {
+        let nobody = plan.destination.labels(None);
+        call.record.note(|outcome| outcome.destination = nobody);
         return Tried::Refused(Reply::new(LocalReply::NoEndpoint, no_endpoint(&plan)));
     };
     let endpoint = picked.address();
@@ -208,6 +219,9 @@ fn request(call: &Call, plan: &Plan<'_>, now: Instant) -> Request<()> {
             headers.insert(PREVIOUS_ATTEMPTS, HeaderValue::from(plan.previous));
         }
     }
+    if let Some((span, attempt)) = call.record.span() {
+        span.write(&mut headers, attempt);
+    }
     *request.headers_mut() = headers;
     request
 }
@@ -235,10 +249,7 @@ fn without_lease(call: &mut Call, picked: Picked, why: NoLease, is_other_left: b
 
 fn halted_before(call: &mut Call, picked: Picked, halt: Halt) -> Tried {
     let now = clock::now();
-    let (code, verdict) = match halt {
-        Halt::Cancelled => (Code::Cancelled, Verdict::Nothing),
-        Halt::Expired(kind) => (Code::DeadlineExceeded, verdict_of_timeout(kind)),
-    };
+    let (code, verdict) = judge(call, halt);
     call.record.attempt_ended(code, false, now);
     picked.ended(now, verdict);
     expired_or_halted(halt)

@@ -4,7 +4,7 @@
 use super::upstream::{Client, ConnectionFigures};
 use crate::balance::{Balancer, Settings};
 use crate::model::ObjectName;
-use crate::observe::DestinationLabels;
+use crate::observe::{DestinationLabels, UpstreamSeries};
 use crate::resilience::{Breaker, Budget};
 use crate::route::Backend;
 use std::collections::{HashMap, HashSet};
@@ -65,6 +65,13 @@ impl Destination {
         current.endpoints.len()
     }
 
+    fn counted(&self) -> Counted {
+        Counted {
+            opened: self.figures.opened(),
+            ejections: self.balancer.ejections(),
+        }
+    }
+
     /// For whom its connections are made.
     pub(super) fn client(&self) -> Client {
         Client {
@@ -116,11 +123,33 @@ fn labels(backend: &Backend, workload: Option<&ObjectName>) -> DestinationLabels
     }
 }
 
+fn upstream_series(service: &ObjectName, counted: Counted, active: u64) -> UpstreamSeries {
+    UpstreamSeries {
+        service: Arc::clone(&service.name),
+        namespace: Arc::clone(&service.namespace),
+        active,
+        opened: counted.opened,
+        ejections: counted.ejections,
+    }
+}
+
 /// Every destination, by Service and port. Shared by all proxies of the agent.
 #[derive(Debug, Default)]
 pub struct Destinations {
     known: Mutex<HashMap<(ObjectName, u16), Arc<Destination>>>,
+    /// What those had counted that are gone; locked after `known`, so that everything is in one of them.
+    gone: Mutex<HashMap<ObjectName, Counted>>,
 }
+
+/// What is not to go back when a Service goes.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counted {
+    opened: u64,
+    ejections: u64,
+}
+
+/// Services that are gone and told apart; the rest is forgotten, which so many removals may cost.
+const GONE_MAX: usize = 8_192;
 
 impl Destinations {
     /// The destination that a backend stands for, with what the backend says in force.
@@ -139,11 +168,33 @@ impl Destinations {
     /// Lets go of those that no table in force names.
     pub(super) fn sweep(&self) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.retain(|_, destination| {
+        let mut gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|(service, _), destination| {
             let current = destination.current.lock();
             let current = current.unwrap_or_else(PoisonError::into_inner);
-            current.backend.strong_count() > 0
+            let is_named = current.backend.strong_count() > 0;
+            if !is_named && (gone.len() < GONE_MAX || gone.contains_key(service)) {
+                let last = destination.counted();
+                let sum = gone.entry(service.clone()).or_default();
+                sum.opened += last.opened;
+                sum.ejections += last.ejections;
+            }
+            is_named
         });
+    }
+
+    /// Connections to endpoints and what befell these; a Service may stand there more than once.
+    #[must_use]
+    pub fn upstream(&self) -> Vec<UpstreamSeries> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let living = known.iter().map(|((service, _), destination)| {
+            let active = destination.figures.active();
+            upstream_series(service, destination.counted(), active)
+        });
+        let mut all: Vec<UpstreamSeries> = living.collect();
+        let gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
+        all.extend(gone.iter().map(|(service, counted)| upstream_series(service, *counted, 0)));
+        all
     }
 
     /// Every endpoint of all of them.

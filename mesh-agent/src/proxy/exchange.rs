@@ -21,7 +21,7 @@ use super::wire::Incoming;
 use crate::balance::{Client, Wish, hash_key};
 use crate::grpc::Code;
 use crate::model::{Algorithm, HashKey, RateLimitKey, Retry};
-use crate::observe::LocalReply;
+use crate::observe::{LocalReply, Propagated, Replaced, SessionCalls};
 use crate::resilience::{Injection, NextTry, Report, Resource, Stop, Tries, Verdict};
 use crate::route::{Backend, Choice, RequestHead, RoutedPort, Rule};
 use http::{Method, request};
@@ -45,13 +45,25 @@ impl From<Halt> for Stopped {
 /// Serves one request to its end.
 pub(super) async fn run(context: Arc<Context>, incoming: Incoming) {
     let started = clock::now();
-    let record = Record::new(
+    let path = incoming.head.uri.path_and_query().cloned();
+    let is_grpc = super::call::is_grpc(&incoming.head);
+    let counted = path.clone().filter(|_| is_grpc);
+    let _open = counted.map(|path| SessionCalls::begin(&context.open, path));
+    let mut record = Record::new(
         context.labels(),
-        incoming.head.uri.path_and_query().cloned(),
-        super::call::is_grpc(&incoming.head),
+        path,
+        is_grpc,
         context.proxy.outcomes(),
         context.proxy.figures(),
     );
+    if is_grpc {
+        let said = Propagated::read(&incoming.head.headers);
+        let recording = context.proxy.settings().recording;
+        record.note(|outcome| {
+            outcome.parent = said.parent;
+            outcome.span = recording.begin(&said, (fastrand::u128(..), fastrand::u64(..)));
+        });
+    }
     let (head, mut call) = Call::new(incoming, started, record);
     if head.method == Method::CONNECT {
         let message = "CONNECT is not for services".to_owned();
@@ -130,7 +142,7 @@ async fn serve(
         answered = match fallback::of(rule, failing) {
             None => Err((stopped, failing)),
             Some(fallback) => {
-                call.record.note(|outcome| outcome.is_fallback = true);
+                note_replaced(&mut call.record, &stopped);
                 match fallback::backend(rule, fallback) {
                     Ok(backend) if call.upload.is_replayable() => {
                         call.upload.restart();
@@ -194,6 +206,8 @@ async fn try_backend(
     let Some(permit) = permit else {
         let message = format!("circuitBreaker.maxRequests of {} is reached", backend.name);
         let reply = Reply::new(LocalReply::CircuitOpen, message);
+        let nobody = destination.labels(None);
+        call.record.note(|outcome| outcome.destination = nobody);
         return Err((Stopped::Reply(reply), Failing::CircuitOpen));
     };
     call.permit = Some(permit);
@@ -217,8 +231,7 @@ async fn try_backend(
         };
         let failed = match attempt::run(call, plan, &mut tried).await {
             Tried::Answered(answer) => {
-                let label = tries.result_label(true);
-                call.record.note(|outcome| outcome.retry = label);
+                note_retry(&mut call.record, tries.result_label(true));
                 return Ok(answer);
             }
             Tried::Refused(reply) => {
@@ -294,7 +307,7 @@ fn give_up(
         NextTry::Retry(_) | NextTry::Resend(_) => Stop::Final,
     };
     let label = stop.label().or_else(|| tries.result_label(false));
-    call.record.note(|outcome| outcome.retry = label);
+    note_retry(&mut call.record, label);
     match failed.instead {
         Instead::Answer(answer) => Ok(answer),
         Instead::Reply(reply) => {
@@ -302,6 +315,25 @@ fn give_up(
             Err((Stopped::Reply(reply), failing))
         }
     }
+}
+
+/// A fallback, which is not retried, leaves what is known of retries.
+fn note_retry(record: &mut Record, label: Option<&'static str>) {
+    record.note(|outcome| outcome.retry = label.or(outcome.retry));
+}
+
+fn note_replaced(record: &mut Record, stopped: &Stopped) {
+    let reason = match stopped {
+        Stopped::Reply(reply) => Some(reply.reason),
+        Stopped::Halted(_) => None,
+    };
+    record.note(|outcome| {
+        let destination = Arc::clone(&outcome.destination);
+        outcome.replaced = Some(Replaced {
+            destination,
+            reason,
+        });
+    });
 }
 
 /// Lets go of the answer of a try that is followed by another one.

@@ -2,7 +2,9 @@
 
 use super::reply::Reply;
 use crate::grpc::Code;
-use crate::observe::{AttemptOutcome, CallOutcome, DestinationLabels, Outcomes, SourceLabels};
+use crate::observe::{
+    AttemptOutcome, CallOutcome, CallSpan, DestinationLabels, Outcomes, SourceLabels,
+};
 use http::uri::PathAndQuery;
 use mesh_common::meter::StatusCode;
 use std::net::SocketAddr;
@@ -85,7 +87,9 @@ impl Record {
                 retry: None,
                 timeout: None,
                 is_delayed: false,
-                is_fallback: false,
+                replaced: None,
+                parent: None,
+                span: None,
             }),
             outcomes: Arc::clone(outcomes),
             figures: Arc::clone(figures),
@@ -115,6 +119,7 @@ impl Record {
                 duration: Duration::ZERO,
                 status: StatusCode::Cancelled,
                 is_answered: false,
+                is_timed_out: false,
             });
         });
     }
@@ -126,9 +131,24 @@ impl Record {
             if let Some(attempt) = outcome.attempts.last_mut() {
                 attempt.duration = since.saturating_sub(attempt.started);
                 attempt.status = code.into();
-                attempt.is_answered = is_answered;
+                attempt.is_answered = is_answered && !attempt.is_timed_out;
             }
         });
+    }
+
+    /// The latest try has taken too long.
+    pub(super) fn attempt_timed_out(&mut self) {
+        self.note(|outcome| {
+            if let Some(attempt) = outcome.attempts.last_mut() {
+                attempt.is_timed_out = true;
+            }
+        });
+    }
+
+    /// The call's spans, if whom it reaches is told of them, and the number of the latest try.
+    pub(super) fn span(&self) -> Option<(CallSpan, usize)> {
+        let outcome = self.outcome.as_ref()?;
+        Some((outcome.span?, outcome.attempts.len().saturating_sub(1)))
     }
 
     /// The head of the answer is passed on.

@@ -6,7 +6,7 @@ use super::record::ProxyFigures;
 use super::wire::{ErrorCode, Server};
 use super::{Accepted, Proxy};
 use crate::lifecycle::{DrainWatch, Phase};
-use crate::observe::{DestinationLabels, SourceLabels};
+use crate::observe::{DestinationLabels, SessionCalls, SourceLabels};
 use crate::route::RoutedPort;
 use futures_util::StreamExt;
 use futures_util::future::Either;
@@ -34,8 +34,8 @@ pub(super) struct Context {
     pub(super) requested: SocketAddr,
     /// The caller's address.
     pub(super) peer: SocketAddr,
-    source: Arc<SourceLabels>,
-    nobody: Arc<DestinationLabels>,
+    /// Its gRPC calls under way.
+    pub(super) open: Arc<SessionCalls>,
     /// The port as it was last seen: what is left when no table names it any more.
     last: Mutex<Option<Arc<RoutedPort>>>,
     leave: Notify,
@@ -64,7 +64,7 @@ impl Context {
 
     /// The labels of a call that has just begun.
     pub(super) fn labels(&self) -> (Arc<SourceLabels>, Arc<DestinationLabels>) {
-        (Arc::clone(&self.source), Arc::clone(&self.nobody))
+        self.open.labels()
     }
 }
 
@@ -98,9 +98,12 @@ pub(super) async fn run(proxy: Arc<Proxy>, accepted: Accepted, drain: DrainWatch
         return;
     };
     let port = proxy.port(requested);
+    let open = proxy.open_calls().join(
+        Arc::new(source_labels(&caller)),
+        Arc::new(destination_labels(port.as_deref())),
+    );
     let context = Arc::new(Context {
-        source: Arc::new(source_labels(&caller)),
-        nobody: Arc::new(destination_labels(port.as_deref())),
+        open,
         last: Mutex::new(port),
         leave: Notify::new(),
         proxy,
