@@ -19,6 +19,8 @@ mod fill;
 mod hosts;
 mod installed;
 mod labels;
+mod listeners;
+mod listening;
 mod map_fill;
 mod mapped;
 mod maps;
@@ -31,11 +33,14 @@ mod netns_sources;
 mod observations;
 mod observer;
 mod open;
+mod origins;
 mod pins;
 mod programs;
 mod quarantine;
 mod ranges;
+mod registry;
 mod retirement;
+mod routing;
 mod rows;
 mod rpc_names;
 mod rpcs;
@@ -50,17 +55,23 @@ mod sys;
 mod tables;
 mod texts;
 mod unload;
+mod upstream;
+mod waker;
 
 pub use attached::{AttachedProgram, attached_programs};
 pub use check::{Finding, Injections, Status, check};
 pub use error::KernelError;
+pub use listeners::{ListenerChange, Listeners};
 pub use mounts::{find_bpffs_mount, find_cgroup2_mount};
-pub use observations::{Observations, Waker};
+pub use observations::Observations;
 pub use observer::Observer;
-pub use open::open;
+pub use open::{Opened, open};
+pub use origins::{Captured, Origins};
 pub use syncer::{ApplyProblem, ApplyReport, Syncer};
 pub use sys::{bound_heap, trim_heap};
 pub use unload::{UnloadReport, unload};
+pub use upstream::{MakeUpstream, UpstreamOrder, UpstreamSockets};
+pub use waker::Waker;
 
 use mesh_common::names;
 use std::path::PathBuf;
@@ -76,6 +87,8 @@ pub struct Settings {
     pub capacities: Capacities,
     /// Forwards messages of the kernel programs up to this level; `None`: the programs write none.
     pub log_level: Option<LogLevel>,
+    /// Port of the proxy's listeners, in each namespace where it is free.
+    pub proxy_port: u16,
 }
 
 /// Sizes of the maps, fixed when the agent starts.
@@ -93,7 +106,7 @@ pub struct Capacities {
     pub rpcs: u32,
     /// Processes of the host that are counted under their own name.
     pub host_sources: u32,
-    /// Network namespaces known to belong to a workload.
+    /// Network namespaces known to belong to a workload, and as many that the proxy listens in.
     pub namespaces: u32,
 }
 
@@ -116,9 +129,15 @@ impl Capacities {
     pub(crate) const CANDIDATES: u32 = 4_096;
     /// Bytes of the ring of observations, a power of two: room for some 5,000.
     const OBSERVED_BYTES: u32 = 1 << 20;
+    /// (Service port and family, Kubernetes namespace) whose connects are routed where not all are.
+    pub(crate) const CONSUMERS: u32 = 16_384;
+    /// Connections to the proxy that it has not accepted yet.
+    const ORIGINS: u32 = 65_536;
+    /// Bytes of the ring of namespaces without a listener, a power of two: room for some 2,700.
+    const ARRIVALS_BYTES: u32 = 1 << 16;
 
     /// Entries of every map whose size is not fixed.
-    pub(crate) fn by_map(self) -> [(&'static str, u32); 19] {
+    pub(crate) fn by_map(self) -> [(&'static str, u32); 24] {
         [
             (names::FRONTENDS, self.frontends()),
             (names::SERVICES, self.services),
@@ -129,6 +148,11 @@ impl Capacities {
             (names::WORKLOAD_ADDRESSES, self.endpoints),
             (names::NETNS_SOURCES, self.namespaces),
             (names::HOST_SOURCES, self.host_sources),
+            (names::LISTENERS, self.namespaces.saturating_mul(2)),
+            (names::UNLISTENED, self.namespaces),
+            (names::CONSUMERS, Self::CONSUMERS),
+            (names::ORIGINS, Self::ORIGINS),
+            (names::ARRIVALS, Self::ARRIVALS_BYTES),
             (names::METER_CONNECTIONS, Self::METERED_CONNECTIONS),
             (names::PAIRS, Self::PAIRS),
             (names::EARLY, Self::EARLY),

@@ -1,18 +1,24 @@
 //! The node agent. Rooms in reading order; imports point down only (`tests/layering.rs`).
 //!
-//! L0 plain types: `model`, `observe`, `api`, `lifecycle` · L1 pure logic: `config`, `plan` ·
-//! L2 I/O: `source`, `kernel`, `export` · L3 wiring: `reconcile`, `sampler`, `tracer`, `admin`, `cli`, `app`.
+//! L0 plain types: `model`, `grpc`, `observe`, `api`, `lifecycle` ·
+//! L1 pure logic: `config`, `resilience`, `balance`, `route`, `plan` ·
+//! L2 I/O: `source`, `kernel`, `proxy`, `export` · L3 wiring: `reconcile`, `sampler`, `tracer`, `admin`, `cli`, `app`.
 
 pub mod api;
+pub mod grpc;
 pub mod lifecycle;
 pub mod model;
 pub mod observe;
 
+pub mod balance;
 pub mod config;
 pub mod plan;
+pub mod resilience;
+pub mod route;
 
 pub mod export;
 pub mod kernel;
+pub mod proxy;
 pub mod source;
 
 pub mod admin;

@@ -1,17 +1,30 @@
-//! L0: what was measured, as plain data. The kernel room fills it, the export room prints it.
+//! L0: what was measured, as plain data. The kernel room and the proxy fill it, the export room prints it.
 
+mod bypasses;
+mod calls;
 mod losses;
 mod observed;
+mod open_calls;
+mod outcome;
 mod process;
 mod progress;
 mod rpc;
+mod trace;
 
+pub use bypasses::{BypassSeries, Bypasses, ProxyBypass};
+pub use calls::{Calls, Counts, RoutedFigures, ServiceSeries, UpstreamSeries};
 pub use losses::{LossFigures, Losses};
-pub use observed::{METHOD_OTHER, ObservedMethod, ObservedRpc, REASONS, TraceParent};
+pub use observed::{
+    METHOD_OTHER, ObservedAttempt, ObservedCall, ObservedMethod, ObservedRpc, REASONS, TraceParent,
+};
+pub use open_calls::{OpenCall, OpenCalls, OpenSeries, SessionCalls};
+pub use outcome::{AttemptOutcome, CallOutcome, LocalReply, Outcomes, Replaced};
 pub use process::ProcessFigures;
 pub use progress::{Progress, ProgressFigures};
 pub use rpc::{CallSeries, Directions, RpcFigures, RpcLabels, RpcSeries};
+pub use trace::{CallSpan, Propagated, Recording};
 
+use mesh_common::capture::Bypass;
 use mesh_common::connection::{CloseReason, ConnectError};
 use mesh_common::histogram::Histogram;
 use std::sync::Arc;
@@ -36,6 +49,26 @@ pub struct DestinationLabels {
     pub workload: Arc<str>,
 }
 
+/// The way that a connection takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Path {
+    /// To an endpoint.
+    Direct,
+    /// To the proxy.
+    Routed,
+}
+
+impl Path {
+    /// The value of the label `path`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::Routed => "routed",
+        }
+    }
+}
+
 /// Connections of one (source, destination).
 #[derive(Clone, Debug)]
 pub struct ConnectionSeries {
@@ -43,6 +76,8 @@ pub struct ConnectionSeries {
     pub source: SourceLabels,
     /// Whom.
     pub destination: DestinationLabels,
+    /// Where they go.
+    pub path: Path,
     /// Connections established.
     pub opened: u64,
     /// Connections ended, by [`CloseReason`].
@@ -59,6 +94,8 @@ pub struct ConnectionSeries {
     pub received_bytes: u64,
     /// Retransmitted segments, open connections included.
     pub retransmits: u64,
+    /// Connects that should have gone to the proxy and did not, by [`Bypass`].
+    pub bypassed: [u64; Bypass::COUNT],
 }
 
 /// How full a map is.
@@ -87,8 +124,10 @@ pub struct Snapshot {
     pub taken_ns: u64,
     /// Per (source, destination), ordered.
     pub connections: Vec<ConnectionSeries>,
-    /// RPCs.
+    /// RPCs that the kernel has metered.
     pub rpcs: RpcFigures,
+    /// Calls through the proxy.
+    pub routed: RoutedFigures,
     /// Kernel counters by name ([`mesh_common::counter::Counter::ALL`]).
     pub counters: Vec<(&'static str, u64)>,
     /// Maps in the order of [`mesh_common::names::MAPS`].

@@ -41,7 +41,7 @@ const ROOMS: &[Room] = &[
     Room {
         name: "observe",
         layer: 0,
-        rooms: &[],
+        rooms: &["grpc"],
         never: PURE,
     },
     Room {
@@ -57,7 +57,19 @@ const ROOMS: &[Room] = &[
         never: &["aya::", "hyper::"],
     },
     Room {
+        name: "grpc",
+        layer: 0,
+        rooms: &[],
+        never: PURE,
+    },
+    Room {
         name: "config",
+        layer: 1,
+        rooms: &["model"],
+        never: PURE,
+    },
+    Room {
+        name: "route",
         layer: 1,
         rooms: &["model"],
         never: PURE,
@@ -65,7 +77,19 @@ const ROOMS: &[Room] = &[
     Room {
         name: "plan",
         layer: 1,
-        rooms: &["model"],
+        rooms: &["model", "route"],
+        never: PURE,
+    },
+    Room {
+        name: "resilience",
+        layer: 1,
+        rooms: &["model", "grpc"],
+        never: PURE,
+    },
+    Room {
+        name: "balance",
+        layer: 1,
+        rooms: &["model", "grpc", "resilience"],
         never: PURE,
     },
     Room {
@@ -81,6 +105,20 @@ const ROOMS: &[Room] = &[
         never: &["tokio::", "hyper::", "notify::"],
     },
     Room {
+        name: "proxy",
+        layer: 2,
+        rooms: &[
+            "model",
+            "grpc",
+            "observe",
+            "lifecycle",
+            "route",
+            "resilience",
+            "balance",
+        ],
+        never: &["aya::", "notify::", "hyper::", "tonic::"],
+    },
+    Room {
         name: "export",
         layer: 2,
         rooms: &["observe"],
@@ -90,6 +128,7 @@ const ROOMS: &[Room] = &[
         name: "reconcile",
         layer: 3,
         rooms: &[
+            "route",
             "model",
             "observe",
             "api",
@@ -131,6 +170,8 @@ const ROOMS: &[Room] = &[
         name: "app",
         layer: 3,
         rooms: &[
+            "proxy",
+            "route",
             "model",
             "observe",
             "api",
@@ -194,6 +235,22 @@ fn pure_rooms_do_no_input_or_output() {
         }
     }
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn only_the_wire_knows_h2() {
+    let mut wrong = vec![];
+    for (room, files) in files_by_room() {
+        for file in files {
+            let is_wire =
+                room == "proxy" && file.components().any(|part| part.as_os_str() == "wire");
+            let uses = |line: &str| line.contains("h2::") && !line.contains("_h2::");
+            if !is_wire && code(&file).lines().any(uses) {
+                wrong.push(file);
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:?}");
 }
 
 #[test]

@@ -8,6 +8,7 @@
 //! `bytes_received` includes the peer's FIN. The rows hold corrected figures of closed connections; open ones are read
 //! with `INET_DIAG` and corrected by [`payload_sent`] and [`payload_received`] too.
 
+use crate::capture::Bypass;
 use crate::histogram::Histogram;
 use crate::wire::record;
 
@@ -24,7 +25,7 @@ record! {
 
 record! {
     /// Counts for one (source, destination). All zero at creation; only ever added to.
-    pub struct ConnectionRow, size 536 {
+    pub struct ConnectionRow, size 552 {
         /// Connections established.
         pub opened: u64,
         /// Established connections that ended, by [`CloseReason`].
@@ -41,6 +42,8 @@ record! {
         pub received_bytes: u64,
         /// Retransmitted segments, of ended connections and failed attempts.
         pub retransmits: u64,
+        /// Connects to a routed service that did not go to the proxy, by [`Bypass`].
+        pub bypassed: [u64; Bypass::COUNT],
     }
 }
 

@@ -31,6 +31,8 @@ counters! {
     NotService = "not_service",
     /// Rewritten to an endpoint.
     Rewritten = "rewritten",
+    /// Rewritten to a listener of the proxy.
+    Routed = "routed",
     /// Addressed to an endpoint directly: attributed, not rewritten.
     DirectEndpoint = "direct_endpoint",
     /// The service has no usable endpoint: `EHOSTUNREACH`.
@@ -51,6 +53,10 @@ counters! {
     ConnectionRowMissing = "connection_row_missing",
     /// No room for one more host process: counted under `_OTHER`.
     HostSourcesFull = "host_sources_full",
+    /// No room for the origin of a connection to the proxy, which finds it in the socket's state instead.
+    OriginsFull = "origins_full",
+    /// No room in the ring for one more namespace without a listener: told of with its next connect, or found within a second.
+    ArrivalsFull = "arrivals_full",
 }
 
 #[cfg(test)]

@@ -5,9 +5,10 @@
 
 use crate::AGENT_SOCKET_MARK;
 use crate::address::SocketAddress;
+use crate::connection::ConnectError;
 use crate::counter::Counter;
-use crate::socket::SocketState;
-use crate::table::{EndpointRecord, TableHeader};
+use crate::socket::{Rewrite, SocketState};
+use crate::table::{EndpointRecord, TableHeader, flag};
 
 /// `IPPROTO_TCP`.
 const TCP: u32 = 6;
@@ -66,12 +67,24 @@ pub enum ConnectVerdict {
     Pass(PassReason),
     /// To a service: goes to this endpoint instead.
     Rewrite(Target),
+    /// To a routed service: goes to a listener of the proxy instead.
+    Capture {
+        /// Where it listens.
+        listener: SocketAddress,
+        /// The service.
+        service: u32,
+        /// Destination id that the connection counts for.
+        destination: u32,
+    },
     /// To an endpoint's own address: goes there, and is attributed to its service.
     Attribute(Target),
-    /// To a service without a usable endpoint: `EHOSTUNREACH`.
+    /// To a service without a usable endpoint: `EHOSTUNREACH`; to a routed one that fails closed, without a listener:
+    /// `ECONNREFUSED`.
     Refuse {
         /// Destination id that the failure counts for.
         destination: u32,
+        /// What the application is told.
+        error: ConnectError,
     },
 }
 
@@ -127,6 +140,30 @@ pub const fn table(header: TableHeader, service: u32) -> TableVerdict {
     }
 }
 
+/// Which callers' connects go to the proxy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Routed {
+    /// Nobody's.
+    Never,
+    /// Those of namespaces that `CONSUMERS` names.
+    ForConsumers,
+    /// Everybody's.
+    Always,
+}
+
+/// Judges the flags of a service's table.
+#[inline(always)]
+pub const fn routed(flags: u32) -> Routed {
+    if flags & flag::ROUTED != 0 {
+        Routed::Always
+    } else if flags & flag::ROUTED_FOR_CONSUMERS != 0 {
+        Routed::ForConsumers
+    } else {
+        Routed::Never
+    }
+}
+
 /// Maps a uniformly distributed number onto `0..length` without a division (Lemire 2019); `length` must not be zero.
 #[inline(always)]
 #[must_use]
@@ -143,22 +180,23 @@ pub const fn still_usable(record: &EndpointRecord, service: u32, generation: u32
 
 /// The name that `getpeername` must give in place of `current`, `None` to leave it.
 ///
-/// Only a socket that is connected to the very endpoint it was rewritten to has another name.
+/// Only a socket that is connected to the very address it was rewritten to has another name.
 #[inline(always)]
 #[must_use]
 pub fn peer_name(state: &SocketState, current: &SocketAddress) -> Option<SocketAddress> {
-    (state.rewritten == 1 && state.peer == *current).then_some(state.requested)
+    (state.rewritten != Rewrite::None as u32 && state.peer == *current).then_some(state.requested)
 }
 
 #[cfg(test)]
 mod tests {
     use super::{
-        PassReason, SocketFacts, TableVerdict, admit, peer_name, pick, still_usable, table,
+        PassReason, Routed, SocketFacts, TableVerdict, admit, peer_name, pick, routed,
+        still_usable, table,
     };
     use crate::AGENT_SOCKET_MARK;
     use crate::address::{Address, SocketAddress};
-    use crate::socket::{Phase, SocketState};
-    use crate::table::{EndpointRecord, TableHeader};
+    use crate::socket::{Phase, Rewrite, SocketState};
+    use crate::table::{EndpointRecord, TableHeader, flag};
     use proptest::prelude::proptest;
 
     const PLAIN: SocketFacts = SocketFacts {
@@ -222,12 +260,25 @@ mod tests {
             affinity_timeout_s: 0,
             flags: 0,
             destination: 0,
-            reserved: 0,
+            routed_destination: 0,
         };
         assert_eq!(table(header(5, 3), 5), TableVerdict::Usable);
         assert_eq!(table(header(5, 0), 5), TableVerdict::Empty);
         assert_eq!(table(header(6, 3), 5), TableVerdict::Torn);
         assert_eq!(table(header(6, 0), 5), TableVerdict::Torn);
+    }
+
+    #[test]
+    fn a_route_for_all_callers_goes_before_those_for_some() {
+        for (flags, expected) in [
+            (0, Routed::Never),
+            (flag::CLOSED_ON_FAILURE, Routed::Never),
+            (flag::ROUTED_FOR_CONSUMERS, Routed::ForConsumers),
+            (flag::ROUTED, Routed::Always),
+            (flag::ROUTED | flag::ROUTED_FOR_CONSUMERS, Routed::Always),
+        ] {
+            assert_eq!(routed(flags), expected, "{flags}");
+        }
     }
 
     #[test]
@@ -281,6 +332,11 @@ mod tests {
         };
         let other_port = SocketAddress::new(peer.address, 8081);
         assert_eq!(peer_name(&state, &peer), Some(requested));
+        let captured = SocketState {
+            rewritten: Rewrite::Listener as u32,
+            ..state
+        };
+        assert_eq!(peer_name(&captured, &peer), Some(requested));
         assert_eq!(peer_name(&state, &other_port), None);
         assert_eq!(
             peer_name(

@@ -1,7 +1,7 @@
 //! The contract between the kernel programs and the agent.
 //!
 //! Everything that crosses the kernel border is declared here, once: records
-//! ([`address`], [`table`], [`affinity`], [`socket`], [`source`], [`connection`]), counters
+//! ([`address`], [`table`], [`affinity`], [`capture`], [`socket`], [`source`], [`connection`]), counters
 //! ([`counter`]), program and map names ([`names`]) and the pure decisions
 //! ([`decide`], [`ending`]) that the hooks carry out; [`meter`] reads HTTP/2. Records are `repr(C)`, free of
 //! padding by proof and sized by a literal; enums are decoded, never trusted.
@@ -18,6 +18,7 @@ pub mod wire;
 
 pub mod address;
 pub mod affinity;
+pub mod capture;
 pub mod connection;
 pub mod counter;
 pub mod decide;
@@ -32,7 +33,7 @@ pub mod table;
 /// Version of every record in this crate; the directory of the pins is named after it.
 ///
 /// Raised whenever a record or a map changes its layout or meaning.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// `SO_MARK` of every socket the agent opens itself: the kernel programs leave such sockets alone.
 ///

@@ -46,14 +46,25 @@ pub const AFFINITY: &str = "AFFINITY";
 pub const SOCKETS: &str = "SOCKETS";
 /// Hash `ConnectionKey` → `ConnectionRow`. Writer: kernel (the agent removes rows of retired destinations).
 pub const CONNECTIONS: &str = "CONNECTIONS";
-/// Hash `Address` → source id (`u32`). Writer: agent.
+/// Hash `Address` → `CallerEntry` (`u64`). Writer: agent.
 pub const WORKLOAD_ADDRESSES: &str = "WORKLOAD_ADDRS";
-/// Hash netns cookie (`u64`) → source id (`u32`). Writer: agent.
+/// Hash netns cookie (`u64`) → `CallerEntry` (`u64`). Writer: agent.
 pub const NETNS_SOURCES: &str = "NETNS_SOURCES";
 /// Hash `HostSourceKey` → source id (`u32`). Writer: kernel.
 pub const HOST_SOURCES: &str = "HOST_SOURCES";
 /// Array of one `u64`: host source numbers taken so far. Writer: kernel.
 pub const HOST_SOURCE_NEXT: &str = "HOST_SOURCE_NXT";
+/// Hash of listening sockets by `ListenerKey`. Writer: agent; an entry goes with its socket.
+pub const LISTENERS: &str = "LISTENERS";
+/// Hash netns cookie (`u64`) → 1 (`u32`): namespaces in which the agent could not listen. Writer: agent.
+pub const UNLISTENED: &str = "UNLISTENED";
+/// Hash `ConsumerKey` → 1 (`u32`): callers whose connects are routed where not all are. Writer: agent.
+pub const CONSUMERS: &str = "CONSUMERS";
+/// Hash `OriginKey` → `Origin`: connections to the proxy that it has not asked for yet. Writer: kernel (the agent removes
+/// those it has read).
+pub const ORIGINS: &str = "ORIGINS";
+/// Ring of `Arrival`. Writer: kernel.
+pub const ARRIVALS: &str = "ARRIVALS";
 /// Per-CPU array of counters (`u64`), indexed by [`crate::counter::Counter`]. Writer: kernel.
 pub const COUNTERS: &str = "COUNTERS";
 
@@ -92,7 +103,7 @@ pub const METER_SKIPPED: &str = "METER_SKIPPED";
 pub const METER_MODES: &str = "METER_MODES";
 
 /// Every map, in the order in which `status` lists them. Map names are at most 15 bytes (`BPF_OBJ_NAME_LEN`).
-pub const MAPS: [&str; 29] = [
+pub const MAPS: [&str; 34] = [
     FRONTENDS,
     SERVICES,
     TABLE_ROWS,
@@ -105,6 +116,11 @@ pub const MAPS: [&str; 29] = [
     NETNS_SOURCES,
     HOST_SOURCES,
     HOST_SOURCE_NEXT,
+    LISTENERS,
+    UNLISTENED,
+    CONSUMERS,
+    ORIGINS,
+    ARRIVALS,
     COUNTERS,
     METER_OUT,
     METER_IN,

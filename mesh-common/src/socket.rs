@@ -28,15 +28,15 @@ record! {
         pub netns_cookie: u64,
         /// What the application asked for: the service address, or the endpoint's own.
         pub requested: SocketAddress,
-        /// The endpoint's address, where the connection really goes.
+        /// Where the connection really goes: the endpoint's address, or a listener of the proxy.
         pub peer: SocketAddress,
         /// The phase, a [`Phase`] as integer.
         pub phase: u32,
-        /// Whether the destination was rewritten (1), so that `getpeername` must answer `requested`.
+        /// Whether the destination was rewritten, so that `getpeername` must answer `requested`: a [`Rewrite`] as integer.
         pub rewritten: u32,
         /// The service.
         pub service: u32,
-        /// The endpoint id, meaningful unless the attempt had no endpoint.
+        /// The endpoint id; [`NO_ENDPOINT`]: the connection goes to the proxy.
         pub endpoint: u32,
         /// Source labels: an id, see [`crate::source`].
         pub source: u32,
@@ -47,6 +47,21 @@ record! {
         /// Whether the meter has looked at its first bytes, a [`Metering`] as integer.
         pub metering: u32,
     }
+}
+
+/// [`SocketState::endpoint`] of a connection to the proxy.
+pub const NO_ENDPOINT: u32 = u32::MAX;
+
+/// What a connect was turned into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Rewrite {
+    /// Nothing: it goes where it was asked to.
+    None = 0,
+    /// A connection to an endpoint.
+    Endpoint = 1,
+    /// A connection to a listener of the proxy.
+    Listener = 2,
 }
 
 /// What a service port speaks, as far as the kernel cares.

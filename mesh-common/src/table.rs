@@ -95,12 +95,22 @@ pub struct TableHeader {
     pub length: u32,
     /// `sessionAffinity: ClientIP` timeout in seconds; zero: no affinity.
     pub affinity_timeout_s: u32,
-    /// Reserved for flags; zero.
+    /// Which connects go to the proxy: [`flag`]s.
     pub flags: u32,
     /// Destination that a connect without a usable endpoint is counted for.
     pub destination: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// Destination that connections to the proxy are counted for; zero: there are none.
+    pub routed_destination: u32,
+}
+
+/// Bits of [`TableHeader::flags`].
+pub mod flag {
+    /// Connects of every caller go to the proxy.
+    pub const ROUTED: u32 = 1;
+    /// Connects of callers in `CONSUMERS` go to the proxy.
+    pub const ROUTED_FOR_CONSUMERS: u32 = 2;
+    /// Connects that should go to the proxy and cannot are refused.
+    pub const CLOSED_ON_FAILURE: u32 = 4;
 }
 
 impl TableHeader {
@@ -110,7 +120,7 @@ impl TableHeader {
         [
             pack(self.service, self.length),
             pack(self.affinity_timeout_s, self.flags),
-            pack(self.destination, self.reserved),
+            pack(self.destination, self.routed_destination),
         ]
     }
 
@@ -120,14 +130,14 @@ impl TableHeader {
     pub const fn from_rows(rows: [Row; HEADER_ROWS as usize]) -> Self {
         let (service, length) = unpack(rows[0]);
         let (affinity_timeout_s, flags) = unpack(rows[1]);
-        let (destination, reserved) = unpack(rows[2]);
+        let (destination, routed_destination) = unpack(rows[2]);
         Self {
             service,
             length,
             affinity_timeout_s,
             flags,
             destination,
-            reserved,
+            routed_destination,
         }
     }
 }
@@ -206,8 +216,8 @@ mod tests {
     proptest! {
         #[test]
         fn a_header_survives_its_rows(words: [u32; 6]) {
-            let [service, length, affinity_timeout_s, flags, destination, reserved] = words;
-            let header = TableHeader { service, length, affinity_timeout_s, flags, destination, reserved };
+            let [service, length, affinity_timeout_s, flags, destination, routed_destination] = words;
+            let header = TableHeader { service, length, affinity_timeout_s, flags, destination, routed_destination };
             assert_eq!(TableHeader::from_rows(header.to_rows()), header);
         }
 

@@ -1,4 +1,5 @@
-//! `connect()`: a service address becomes the address of one of the service's endpoints.
+//! `connect()`: a service address becomes the address of one of the service's endpoints, or, if the service is routed, of the
+//! proxy's listener in the caller's own network namespace.
 //!
 //! Runs only for an unconnected socket, under its lock, before routing and source address selection; so an unbound
 //! socket has no local address yet. May run again on the same socket, after a failed attempt or a disconnect.
@@ -7,21 +8,24 @@
 
 use crate::ctx::{Family, SocketCall};
 use crate::{maps, source, tally};
-use aya_ebpf::helpers::{bpf_get_prandom_u32, bpf_ktime_get_ns};
+use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_get_prandom_u32, bpf_ktime_get_ns};
 use aya_ebpf::macros::cgroup_sock_addr;
 use aya_ebpf::programs::SockAddrContext;
 use aya_log_ebpf::debug;
 use mesh_common::address::{Address, SocketAddress};
 use mesh_common::affinity::{self, AffinityEntry, Finding, RememberedEndpoint, Tag};
+use mesh_common::capture::{Arrival, Bypass, ConsumerKey, ListenerKey};
 use mesh_common::connection::{ConnectError, ConnectionKey};
 use mesh_common::counter::Counter;
-use mesh_common::decide::{self, ConnectVerdict, PassReason, TableVerdict, Target};
-use mesh_common::socket::{Metering, Phase, SocketState};
-use mesh_common::table::TableHeader;
+use mesh_common::decide::{self, ConnectVerdict, PassReason, Routed, TableVerdict, Target};
+use mesh_common::socket::{Metering, NO_ENDPOINT, Phase, Protocol, Rewrite, SocketState};
+use mesh_common::table::{TableHeader, flag};
 
 const REFUSE: i32 = 0;
 const ALLOW: i32 = 1;
 
+const ENOMEM: i32 = 12;
+const ECONNREFUSED: i32 = 111;
 const EHOSTUNREACH: i32 = 113;
 
 /// `connect()` of an IPv4 socket.
@@ -61,7 +65,7 @@ fn connect(call: &SocketCall) -> i32 {
                 target.record.address.port()
             );
             maps::count(Counter::Rewritten);
-            remember(call, requested, &target, true);
+            remember(call, requested, Goal::endpoint(&target, Rewrite::Endpoint));
             ALLOW
         }
         ConnectVerdict::Attribute(target) => {
@@ -74,26 +78,68 @@ fn connect(call: &SocketCall) -> i32 {
                 requested.port()
             );
             maps::count(Counter::DirectEndpoint);
-            remember(call, requested, &target, false);
+            remember(call, requested, Goal::endpoint(&target, Rewrite::None));
             ALLOW
         }
-        ConnectVerdict::Refuse { destination } => {
+        ConnectVerdict::Capture {
+            listener,
+            service,
+            destination,
+        } => {
+            let goal = Goal {
+                peer: listener,
+                rewrite: Rewrite::Listener,
+                service,
+                endpoint: NO_ENDPOINT,
+                destination,
+                // The proxy counts the RPCs.
+                protocol: Protocol::Other as u32,
+            };
+            to_listener(call, requested, goal)
+        }
+        ConnectVerdict::Refuse { destination, error } => {
             debug!(
                 call,
-                "no endpoint for {:i}:{}",
+                "refused: {:i}:{}",
                 requested.address.octets(),
                 requested.port()
             );
-            maps::count(Counter::NoEndpoint);
-            let source = source::at_connect(call.netns_cookie());
-            let key = ConnectionKey {
-                source,
-                destination,
-            };
-            tally::refused(&key, ConnectError::HostUnreachable, 0);
-            call.set_error(EHOSTUNREACH);
+            tally::refused(&caller_key(call, destination), error, 0);
+            call.set_error(if error == ConnectError::ConnectionRefused {
+                ECONNREFUSED
+            } else {
+                EHOSTUNREACH
+            });
             REFUSE
         }
+    }
+}
+
+/// Goes to a listener of the proxy, which must be able to learn what was asked for.
+#[inline(always)]
+fn to_listener(call: &SocketCall, requested: SocketAddress, goal: Goal) -> i32 {
+    debug!(
+        call,
+        "service {}: {:i}:{} goes to the proxy at port {}",
+        goal.service,
+        requested.address.octets(),
+        requested.port(),
+        goal.peer.port()
+    );
+    let listener = goal.peer;
+    if !remember(call, requested, goal) || !call.set_address(&listener) {
+        call.set_error(ENOMEM);
+        return REFUSE;
+    }
+    maps::count(Counter::Routed);
+    ALLOW
+}
+
+#[inline(always)]
+fn caller_key(call: &SocketCall, destination: u32) -> ConnectionKey {
+    ConnectionKey {
+        source: source::at_connect(call.netns_cookie()),
+        destination,
     }
 }
 
@@ -104,7 +150,7 @@ fn judge(call: &SocketCall, requested: &SocketAddress) -> ConnectVerdict {
     }
     settle_earlier_attempt(call);
     if let Some(service) = maps::frontend(requested) {
-        return to_service(call, service);
+        return to_service(call, requested, service);
     }
     let Some(id) = maps::endpoint_at(requested) else {
         return ConnectVerdict::Pass(PassReason::NotService);
@@ -131,23 +177,87 @@ fn settle_earlier_attempt(call: &SocketCall) {
 }
 
 #[inline(always)]
-fn to_service(call: &SocketCall, service: u32) -> ConnectVerdict {
+fn to_service(call: &SocketCall, requested: &SocketAddress, service: u32) -> ConnectVerdict {
     let Some(offset) = maps::table_of(service) else {
         return ConnectVerdict::Pass(PassReason::Unpublished);
     };
     let Some(header) = maps::table_header(offset) else {
         return ConnectVerdict::Pass(PassReason::TornTable);
     };
-    match decide::table(header, service) {
+    let table = decide::table(header, service);
+    if table != TableVerdict::Torn
+        && let Some(verdict) = capture(call, requested, &header)
+    {
+        return verdict;
+    }
+    match table {
         TableVerdict::Torn => ConnectVerdict::Pass(PassReason::TornTable),
-        TableVerdict::Empty => ConnectVerdict::Refuse {
-            destination: header.destination,
-        },
+        TableVerdict::Empty => {
+            maps::count(Counter::NoEndpoint);
+            ConnectVerdict::Refuse {
+                destination: header.destination,
+                error: ConnectError::HostUnreachable,
+            }
+        }
         TableVerdict::Usable => choose(call, offset, &header).map_or(
             ConnectVerdict::Pass(PassReason::TornTable),
             ConnectVerdict::Rewrite,
         ),
     }
+}
+
+/// What becomes of a connect to a routed service; `None`: the service is not routed for this caller, or there is no listener
+/// and it goes on directly.
+#[inline(always)]
+fn capture(
+    call: &SocketCall,
+    requested: &SocketAddress,
+    header: &TableHeader,
+) -> Option<ConnectVerdict> {
+    let netns_cookie = call.netns_cookie();
+    match decide::routed(header.flags) {
+        Routed::Never => return None,
+        Routed::ForConsumers => {
+            let key = ConsumerKey {
+                service: header.service,
+                namespace: maps::caller_in(netns_cookie)?.namespace(),
+            };
+            if !maps::capture::is_consumer(&key) {
+                return None;
+            }
+        }
+        Routed::Always => {}
+    }
+    let key = ListenerKey::new(netns_cookie, &requested.address);
+    if let Some(port) = maps::capture::listener_port(&key) {
+        return Some(ConnectVerdict::Capture {
+            listener: key.address(port),
+            service: header.service,
+            destination: header.routed_destination,
+        });
+    }
+    bypass(call, header.routed_destination);
+    (header.flags & flag::CLOSED_ON_FAILURE != 0).then_some(ConnectVerdict::Refuse {
+        destination: header.routed_destination,
+        error: ConnectError::ConnectionRefused,
+    })
+}
+
+/// Counts a connect that finds no listener, and has the agent open one if it has not tried.
+#[inline(always)]
+fn bypass(call: &SocketCall, destination: u32) {
+    let netns_cookie = call.netns_cookie();
+    let key = caller_key(call, destination);
+    if maps::capture::is_unlistened(netns_cookie) {
+        tally::bypassed(&key, Bypass::BindFailed);
+        return;
+    }
+    tally::bypassed(&key, Bypass::NoListener);
+    maps::capture::arrive(&Arrival {
+        netns_cookie,
+        process: (bpf_get_current_pid_tgid() >> 32) as u32,
+        reserved: 0,
+    });
 }
 
 /// Chooses an endpoint of a table that has some; `None`: the table is torn.
@@ -213,9 +323,33 @@ fn target(offset: u32, header: &TableHeader, random: u32) -> Option<Target> {
     (record.service == header.service).then_some(Target { id, record })
 }
 
-/// Leaves a note on the socket for `sock_ops`, `getpeername` and the agent.
+/// Where a connection goes, and what it counts for.
+struct Goal {
+    peer: SocketAddress,
+    rewrite: Rewrite,
+    service: u32,
+    endpoint: u32,
+    destination: u32,
+    protocol: u32,
+}
+
+impl Goal {
+    #[inline(always)]
+    fn endpoint(target: &Target, rewrite: Rewrite) -> Self {
+        Self {
+            peer: target.record.address,
+            rewrite,
+            service: target.record.service,
+            endpoint: target.id,
+            destination: target.record.destination,
+            protocol: target.record.protocol,
+        }
+    }
+}
+
+/// Leaves a note on the socket for `sock_ops`, `getpeername` and the agent; says whether there was memory for it.
 #[inline(always)]
-fn remember(call: &SocketCall, requested: SocketAddress, target: &Target, rewritten: bool) {
+fn remember(call: &SocketCall, requested: SocketAddress, goal: Goal) -> bool {
     let netns_cookie = call.netns_cookie();
     let state = SocketState {
         // SAFETY: has no preconditions.
@@ -224,17 +358,19 @@ fn remember(call: &SocketCall, requested: SocketAddress, target: &Target, rewrit
         sampled_ns: 0,
         netns_cookie,
         requested,
-        peer: target.record.address,
+        peer: goal.peer,
         phase: Phase::Attempted as u32,
-        rewritten: u32::from(rewritten),
-        service: target.record.service,
-        endpoint: target.id,
+        rewritten: goal.rewrite as u32,
+        service: goal.service,
+        endpoint: goal.endpoint,
         source: source::at_connect(netns_cookie),
-        destination: target.record.destination,
-        protocol: target.record.protocol,
+        destination: goal.destination,
+        protocol: goal.protocol,
         metering: Metering::Undecided as u32,
     };
-    if !maps::store_socket(call.socket(), &state) {
+    let is_stored = maps::store_socket(call.socket(), &state);
+    if !is_stored {
         maps::count(Counter::SocketStateFull);
     }
+    is_stored
 }

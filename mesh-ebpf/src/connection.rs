@@ -17,9 +17,11 @@ use aya_ebpf::helpers::{bpf_ktime_get_coarse_ns, bpf_ktime_get_ns};
 use aya_ebpf::macros::sock_ops;
 use aya_ebpf::programs::SockOpsContext;
 use aya_log_ebpf::debug;
+use mesh_common::address::SocketAddress;
+use mesh_common::capture::{Origin, OriginKey};
 use mesh_common::connection::ConnectError;
 use mesh_common::ending::{Ending, UNKNOWN_ERROR, UNKNOWN_FLAGS, tcp_state};
-use mesh_common::socket::{Phase, SocketState};
+use mesh_common::socket::{Phase, Rewrite, SocketState};
 
 /// Leaves the answers of other programs on the same cgroup as they are: nothing is written to `reply`.
 const NO_OPINION: u32 = 1;
@@ -65,8 +67,24 @@ fn connecting(event: &TcpEvent) {
     let source = source::at_syn(&state, &event.local_address());
     stored.set_source(source);
     stored.set_phase(Phase::Connecting);
+    if state.rewritten == Rewrite::Listener as u32 {
+        let origin = Origin {
+            requested: state.requested,
+            source,
+        };
+        maps::capture::publish_origin(&origin_key(event, &state), &origin);
+    }
     meter::announce(event, &stored, &state, source);
     event.subscribe(BPF_SOCK_OPS_STATE_CB_FLAG | BPF_SOCK_OPS_RTT_CB_FLAG);
+}
+
+#[inline(always)]
+fn origin_key(event: &TcpEvent, state: &SocketState) -> OriginKey {
+    OriginKey {
+        netns_cookie: state.netns_cookie,
+        client: SocketAddress::new(event.local_address(), event.local_port()),
+        reserved: 0,
+    }
 }
 
 /// The handshake is complete.
@@ -132,6 +150,9 @@ fn ended(event: &TcpEvent) {
         ending.error
     );
     meter::forget(event, &state);
+    if state.rewritten == Rewrite::Listener as u32 {
+        maps::capture::forget_origin(&origin_key(event, &state));
+    }
     match phase {
         Phase::Established => tally::closed(&stored, &state, event, &ending),
         // Seen only of a socket that had a connection before and kept its callbacks: no SYN left.

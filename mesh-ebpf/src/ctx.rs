@@ -37,6 +37,12 @@ impl Socket {
         self.0
     }
 
+    /// A socket that a map gave, if it gave one.
+    #[inline(always)]
+    pub(crate) fn found(socket: *mut bpf_sock) -> Option<Self> {
+        (!socket.is_null()).then_some(Self(socket))
+    }
+
     #[inline(always)]
     fn word<const OFFSET: usize>(self) -> u32 {
         // SAFETY: only called with offsets of `u32` fields of `bpf_sock`.
@@ -47,6 +53,19 @@ impl Socket {
     #[inline(always)]
     pub(crate) fn state(self) -> u32 {
         self.word::<{ offset_of!(bpf_sock, state) }>()
+    }
+
+    /// Its own port.
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "a port")]
+    pub(crate) fn source_port(self) -> u16 {
+        self.word::<{ offset_of!(bpf_sock, src_port) }>() as u16
+    }
+
+    /// `SO_MARK`.
+    #[inline(always)]
+    pub(crate) fn mark(self) -> u32 {
+        self.word::<{ offset_of!(bpf_sock, mark) }>()
     }
 
     /// Whether the socket carries part of an MPTCP connection (helper of kernel 5.19).
@@ -131,7 +150,7 @@ impl SocketCall {
             protocol: self.word::<{ offset_of!(bpf_sock_addr, protocol) }>(),
             mptcp: socket.is_mptcp(),
             bound_device: socket.word::<{ offset_of!(bpf_sock, bound_dev_if) }>(),
-            mark: socket.word::<{ offset_of!(bpf_sock, mark) }>(),
+            mark: socket.mark(),
         }
     }
 

@@ -4,6 +4,7 @@
 //! Definitions are of the BTF kind throughout: socket storage exists in no other.
 
 mod atomic;
+pub(crate) mod capture;
 mod connection_counts;
 mod counts;
 pub(crate) mod metering;
@@ -28,6 +29,7 @@ use aya_ebpf::macros::btf_map;
 use core::ptr::NonNull;
 use mesh_common::address::{Address, SocketAddress};
 use mesh_common::affinity::{AffinitySet, SETS};
+use mesh_common::capture::{Bypass, CallerEntry};
 use mesh_common::connection::{CloseReason, ConnectError, ConnectionKey, ConnectionRow};
 use mesh_common::counter::Counter;
 use mesh_common::histogram::{self, Histogram};
@@ -58,9 +60,9 @@ static SOCKETS: SkStorage<SocketState> = SkStorage::new();
 #[btf_map]
 static CONNECTIONS: HashMap<ConnectionKey, ConnectionRow, 8_192, NO_PREALLOC> = HashMap::new();
 #[btf_map]
-static WORKLOAD_ADDRS: HashMap<Address, u32, 65_536, NO_PREALLOC> = HashMap::new();
+static WORKLOAD_ADDRS: HashMap<Address, u64, 65_536, NO_PREALLOC> = HashMap::new();
 #[btf_map]
-static NETNS_SOURCES: HashMap<u64, u32, 4_096, NO_PREALLOC> = HashMap::new();
+static NETNS_SOURCES: HashMap<u64, u64, 4_096, NO_PREALLOC> = HashMap::new();
 #[btf_map]
 static HOST_SOURCES: HashMap<HostSourceKey, u32, 256, NO_PREALLOC> = HashMap::new();
 #[btf_map]
@@ -80,7 +82,7 @@ static HAS_MPTCP: Global<u8> = Global::new(0);
 /// How often a frontend is looked for whose element the kernel has just reused.
 const FRONTEND_LOOKS: u32 = 3;
 
-/// What a new row is made of: 536 bytes are too many for the stack of 512.
+/// What a new row is made of: 552 bytes are too many for the stack of 512.
 static EMPTY_ROW: ConnectionRow = ConnectionRow {
     opened: 0,
     closed: [0; CloseReason::COUNT],
@@ -90,6 +92,7 @@ static EMPTY_ROW: ConnectionRow = ConnectionRow {
     sent_bytes: 0,
     received_bytes: 0,
     retransmits: 0,
+    bypassed: [0; Bypass::COUNT],
 };
 const EMPTY_HISTOGRAM: Histogram = Histogram {
     buckets: [0; histogram::BUCKETS],
@@ -272,17 +275,17 @@ pub(crate) fn connection_row_or_new(key: &ConnectionKey) -> Option<Counts<Connec
 /// The source id of the local address.
 #[inline(always)]
 pub(crate) fn source_at(address: &Address) -> Option<u32> {
-    let id = WORKLOAD_ADDRS.get_ptr(address)?;
+    let entry = WORKLOAD_ADDRS.get_ptr(address)?;
     // SAFETY: a value of the map, an aligned word.
-    Some(unsafe { id.read_volatile() })
+    Some(CallerEntry(unsafe { entry.read_volatile() }).source())
 }
 
-/// The source id of the network namespace.
+/// Whose the network namespace is.
 #[inline(always)]
-pub(crate) fn source_in(netns_cookie: u64) -> Option<u32> {
-    let id = NETNS_SOURCES.get_ptr(netns_cookie)?;
+pub(crate) fn caller_in(netns_cookie: u64) -> Option<CallerEntry> {
+    let entry = NETNS_SOURCES.get_ptr(netns_cookie)?;
     // SAFETY: a value of the map, an aligned word.
-    Some(unsafe { id.read_volatile() })
+    Some(CallerEntry(unsafe { entry.read_volatile() }))
 }
 
 /// The source id of a process of the host.

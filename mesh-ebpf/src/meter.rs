@@ -24,6 +24,7 @@ use crate::maps::{metering, meters};
 use aya_ebpf::macros::cgroup_skb;
 use aya_ebpf::programs::SkBuffContext;
 use core::ptr::{NonNull, null_mut};
+use mesh_common::AGENT_SOCKET_MARK;
 use mesh_common::ending::tcp_state;
 use mesh_common::meter::count::Skip;
 use mesh_common::meter::record::{Meter, PairKey};
@@ -103,13 +104,19 @@ const BARE_BYTES: u32 = 40;
 /// stack is free again when the decoder runs, and that what runs for every packet stays small.
 #[inline(never)]
 fn new_sender(packet: Packet, socket: Socket, payload: &Payload) -> *mut Meter {
-    if packet.length() <= BARE_BYTES + 1 || ends::is_settled(socket) {
+    if packet.length() <= BARE_BYTES + 1 || is_own(packet) || ends::is_settled(socket) {
         return null_mut();
     }
     packet
         .segment(*payload)
         .and_then(|segment| ends::new_sender(packet, socket, &segment))
         .map_or(null_mut(), NonNull::as_ptr)
+}
+
+/// Whether the agent sends it: the proxy counts its RPCs itself. A packet that leaves has its socket's mark.
+#[inline(always)]
+fn is_own(packet: Packet) -> bool {
+    packet.mark() == AGENT_SOCKET_MARK
 }
 
 /// The meter of what is received by a socket with the meter `out`, if it has one, whose other end is not known to be on this

@@ -10,8 +10,8 @@ use mesh_common::source::{self, HostSourceKey, SOURCE_HOST_OTHER, SOURCE_UNKNOWN
 /// The source id at `connect()`, when the calling process is still the current one.
 #[inline(always)]
 pub(crate) fn at_connect(netns_cookie: u64) -> u32 {
-    if let Some(id) = maps::source_in(netns_cookie) {
-        return id;
+    if let Some(caller) = maps::caller_in(netns_cookie) {
+        return caller.source();
     }
     if netns_cookie == maps::host_netns_cookie() {
         return of_host_process();

@@ -2,6 +2,7 @@
 
 use crate::ctx::TcpEvent;
 use crate::maps::{self, StoredSocket};
+use mesh_common::capture::Bypass;
 use mesh_common::connection::{ConnectError, ConnectionKey, payload_received, payload_sent};
 use mesh_common::counter::Counter;
 use mesh_common::ending::Ending;
@@ -73,6 +74,16 @@ pub(crate) fn failed(
 ) {
     stored.set_phase(Phase::Done);
     refused(&key(state), error, retransmits);
+}
+
+/// A connect to a routed service did not go to the proxy.
+#[inline(always)]
+pub(crate) fn bypassed(key: &ConnectionKey, reason: Bypass) {
+    let Some(row) = maps::connection_row_or_new(key) else {
+        maps::count(Counter::ConnectionsFull);
+        return;
+    };
+    row.add_bypassed(reason);
 }
 
 /// An attempt has failed that left no state on the socket.

@@ -4,7 +4,7 @@ use crate::api::{Map, Meter, Status};
 use crate::export::prometheus::{self, Exposition};
 use crate::export::read_process;
 use crate::lifecycle::Readiness;
-use crate::observe::{Losses, MapFill, Progress};
+use crate::observe::{Bypasses, Losses, MapFill, Progress};
 use crate::reconcile::{Inquiries, NoAnswer};
 use crate::sampler::{NoReading, Sampler};
 use crate::tracer::{Taps, TooManyTaps};
@@ -46,6 +46,8 @@ pub struct Readers {
     pub taps: Taps,
     /// Spans and lines that got lost.
     pub losses: Losses,
+    /// What the proxy does not route.
+    pub bypasses: Bypasses,
 }
 
 /// Why a request has no answer now; asking again may help.
@@ -72,6 +74,7 @@ impl Readers {
             snapshot,
             progress: self.progress.figures(),
             losses: self.losses.figures(),
+            bypasses: self.bypasses.series(),
             process: read_process(self.info.start_time_seconds),
             version: self.info.version,
         })

@@ -5,14 +5,14 @@ use crate::api::{Connections, Endpoints, Problems, Rpcs, Services, Status};
 use crate::export::prometheus::CONTENT_TYPE;
 use crate::lifecycle::{Readiness, Step, Worker};
 use crate::model::NodeIdentity;
-use crate::observe::{Losses, MapFill, OpenConnection, Progress, Snapshot};
+use crate::observe::{Bypasses, Losses, MapFill, OpenConnection, Progress, Snapshot};
 use crate::plan::Catalog;
 use crate::reconcile::{self, Inbox, Reconciler, SyncReport};
 use crate::sampler::{Measurements, Sampler};
 use crate::tracer::Taps;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -82,6 +82,7 @@ impl Bench {
             inquiries: inbox.inquiries(),
             taps: Taps::new(Arc::new(|| {}), Losses::default()),
             losses: Losses::default(),
+            bypasses: Bypasses::default(),
         };
         let (stop, stopping) = watch::channel(false);
         let server = AdminServer::bind("127.0.0.1:0".parse().unwrap(), false)
@@ -160,6 +161,7 @@ fn measurements() -> Measurements {
             }]
         }),
         maintain: Box::new(|_| {}),
+        drain: Box::new(|_| Duration::from_secs(1)),
         now: Instant::now,
     }
 }

@@ -1,12 +1,13 @@
 //! `mesh-agent run`
 
-use super::arguments::{ProbeArguments, TraceArguments};
+use super::arguments::{AccessLogArguments, ProbeArguments, TraceArguments};
 use super::{AdminArgument, CommandError, KernelArguments, Verdict};
 use crate::app::{self, LogFormat, Settings};
 use crate::kernel::{self, Capacities, LogLevel};
 use crate::model::NodeIdentity;
 use std::fs;
 use std::path::PathBuf;
+use std::thread::available_parallelism;
 
 /// Settings of the daemon.
 #[derive(Clone, Debug, clap::Args)]
@@ -39,6 +40,10 @@ pub(super) struct RunArguments {
     #[arg(long, env = "MESH_REGION", value_name = "NAME")]
     pub(super) region: Option<String>,
 
+    /// The proxy of routed connections.
+    #[command(flatten)]
+    pub(super) proxy: ProxyArguments,
+
     /// Sizes of the kernel maps.
     #[command(flatten)]
     pub(super) capacities: CapacityArguments,
@@ -46,6 +51,10 @@ pub(super) struct RunArguments {
     /// Where spans go, and which.
     #[command(flatten)]
     pub(super) traces: TraceArguments,
+
+    /// Where the access log goes.
+    #[command(flatten)]
+    pub(super) access_log: AccessLogArguments,
 
     /// How the agent logs.
     #[command(flatten)]
@@ -55,6 +64,30 @@ pub(super) struct RunArguments {
     #[command(flatten)]
     pub(super) probes: ProbeArguments,
 }
+
+/// The proxy of routed connections.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(super) struct ProxyArguments {
+    /// Port of the proxy's listeners on loopback, inside each caller's network namespace; where it is taken, a free one
+    #[arg(long, env = "MESH_PROXY_PORT", value_name = "PORT", default_value_t = 15_001, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(super) proxy_port: u16,
+
+    /// Threads of the proxy [default: the number of CPUs, at most 4]
+    #[arg(long, env = "MESH_PROXY_THREADS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(super) proxy_threads: Option<u16>,
+}
+
+impl ProxyArguments {
+    fn threads(self) -> usize {
+        self.proxy_threads.map_or_else(
+            || available_parallelism().map_or(1, |cpus| cpus.get().min(PROXY_THREADS_MAX)),
+            usize::from,
+        )
+    }
+}
+
+/// Threads of the proxy where nobody says how many: the node is there for its pods.
+const PROXY_THREADS_MAX: usize = 4;
 
 /// Sizes of the kernel maps, fixed when the agent starts. Reaching one is counted and named in `status`.
 #[derive(Clone, Copy, Debug, clap::Args)]
@@ -160,12 +193,15 @@ impl RunArguments {
                 bpffs: self.kernel.bpffs.clone(),
                 capacities: self.capacities.into(),
                 log_level: self.log.kernel_log.map(Into::into),
+                proxy_port: self.proxy.proxy_port,
             },
+            proxy_threads: self.proxy.threads(),
             injections: self.probes.injections.clone(),
             node: self.node()?,
             admin: self.admin.admin,
             admin_remote: self.admin_remote,
             traces: self.traces.settings(),
+            access_log: self.access_log.settings(),
         })
     }
 

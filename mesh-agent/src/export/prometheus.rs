@@ -1,13 +1,17 @@
 //! The exposition: OpenMetrics text of everything measured at one moment.
 
+mod routed;
 mod rpc;
 
 use super::instrument::{
-    ACTIVE, APPLY_FAILED, BUILD, CLOSED, CONNECT_DURATION, CPU, DECISIONS, EVENTS_LOST, FAILED,
-    GENERATION, Instrument, MAP_CAPACITY, MAP_ENTRIES, MAP_FULL, OPEN_FDS, OPENED, PROPAGATION,
-    RECEIVED, REJECTED, RESIDENT, RETRANSMITS, RTT, SENT, START_TIME,
+    ACTIVE, APPLY_FAILED, BUILD, BYPASS, CLOSED, CONNECT_DURATION, CPU, DECISIONS, EVENTS_LOST,
+    FAILED, GENERATION, Instrument, MAP_CAPACITY, MAP_ENTRIES, MAP_FULL, OPEN_FDS, OPENED,
+    PROPAGATION, RECEIVED, REJECTED, RESIDENT, RETRANSMITS, RTT, SENT, START_TIME,
 };
-use crate::observe::{ConnectionSeries, LossFigures, ProcessFigures, ProgressFigures, Snapshot};
+use crate::observe::{
+    BypassSeries, ConnectionSeries, LossFigures, ProcessFigures, ProgressFigures, Snapshot,
+};
+use mesh_common::capture::Bypass;
 use mesh_common::connection::{CloseReason, ConnectError};
 use mesh_common::histogram::{BOUNDARIES_NS, BUCKETS, Histogram};
 use mesh_common::meter::count::Skip;
@@ -19,6 +23,7 @@ use prometheus_client::encoding::{
 };
 use prometheus_client::registry::Registry;
 use std::array;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -28,12 +33,14 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 /// Everything one exposition shows.
 #[derive(Clone, Debug)]
 pub struct Exposition {
-    /// What the kernel measured.
+    /// What the kernel and the proxy measured.
     pub snapshot: Arc<Snapshot>,
     /// How far the configuration has come.
     pub progress: ProgressFigures,
     /// What the agent lost of single RPCs.
     pub losses: LossFigures,
+    /// What the proxy did not route.
+    pub bypasses: Vec<BypassSeries>,
     /// What the agent itself uses.
     pub process: ProcessFigures,
     /// The agent's version.
@@ -56,7 +63,9 @@ impl Collector for Exposition {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let families = &mut Families(&mut encoder);
         connections(families, &self.snapshot.connections)?;
-        rpc::write(families, &self.snapshot.rpcs)?;
+        bypasses(families, &self.snapshot.connections, &self.bypasses)?;
+        rpc::write(families, &self.snapshot.rpcs, &self.snapshot.routed)?;
+        routed::write(families, &self.snapshot.routed.services)?;
         maps(families, &self.snapshot)?;
         events_lost(families, &self.losses, &self.snapshot)?;
         configuration(families, &self.progress)?;
@@ -117,6 +126,44 @@ fn failed(series: &ConnectionSeries) -> impl Iterator<Item = (impl EncodeLabelSe
         .map(move |((_, errno), count)| ((Flow(series), [("errno", *errno)]), count))
 }
 
+/// What the kernel did not send to the proxy and what the proxy did not route, by service.
+fn bypasses(
+    families: &mut Families<'_, '_>,
+    connections: &[ConnectionSeries],
+    by_proxy: &[BypassSeries],
+) -> fmt::Result {
+    let mut counts = BTreeMap::new();
+    for series in connections {
+        let to = &series.destination;
+        for ((_, reason), count) in Bypass::ALL.iter().zip(series.bypassed) {
+            *counts
+                .entry((&*to.service, &*to.namespace, *reason))
+                .or_insert(0) += count;
+        }
+    }
+    for BypassSeries {
+        service,
+        namespace,
+        reason,
+        count,
+    } in by_proxy
+    {
+        *counts
+            .entry((&**service, &**namespace, *reason))
+            .or_insert(0) += count;
+    }
+    let seen = counts.into_iter().filter(|(_, count)| *count > 0);
+    let labelled = seen.map(|((service, namespace, reason), count)| {
+        let labels = [
+            ("destination_service", service),
+            ("destination_namespace", namespace),
+            ("reason", reason),
+        ];
+        (labels, count)
+    });
+    families.counters(&BYPASS, labelled)
+}
+
 fn maps(families: &mut Families<'_, '_>, snapshot: &Snapshot) -> fmt::Result {
     let maps = &snapshot.maps;
     families.gauges(
@@ -157,6 +204,8 @@ fn events_lost(
         ("observation", observations),
         ("span", losses.spans),
         ("tap", losses.tap_lines),
+        ("log", losses.log_lines),
+        ("call", snapshot.routed.lost),
     ];
     families.counters(
         &EVENTS_LOST,
@@ -206,6 +255,7 @@ impl EncodeLabelSet for Flow<'_> {
         let Self(ConnectionSeries {
             source,
             destination,
+            path,
             ..
         }) = self;
         [
@@ -214,7 +264,7 @@ impl EncodeLabelSet for Flow<'_> {
             ("destination_service", &*destination.service),
             ("destination_namespace", &*destination.namespace),
             ("destination_workload", &*destination.workload),
-            ("path", "direct"),
+            ("path", path.as_str()),
         ]
         .encode(encoder)
     }

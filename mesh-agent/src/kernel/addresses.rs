@@ -6,8 +6,10 @@ use super::installed::{InstalledEndpoint, Wanted};
 use super::steps::{AddressStep, Step};
 use super::tables::Shortage;
 use mesh_common::address::{Address, SocketAddress};
+use mesh_common::capture::{CallerEntry, ConsumerKey};
 use mesh_common::names;
 use mesh_common::table::EndpointEntry;
+use std::collections::BTreeSet;
 
 /// An endpoint's claim on its address. Services without cluster IPs come first: it is them that are
 /// dialled by endpoint address.
@@ -35,7 +37,8 @@ pub(super) struct Addresses {
     capacities: Capacities,
     frontends: Claims<SocketAddress, u32>,
     endpoints: Claims<SocketAddress, EndpointClaim>,
-    workloads: Claims<Address, u32>,
+    workloads: Claims<Address, CallerEntry>,
+    consumers: BTreeSet<ConsumerKey>,
 }
 
 impl Addresses {
@@ -46,6 +49,7 @@ impl Addresses {
             frontends: Claims::default(),
             endpoints: Claims::default(),
             workloads: Claims::default(),
+            consumers: BTreeSet::new(),
         }
     }
 
@@ -79,6 +83,13 @@ impl Addresses {
             names::WORKLOAD_ADDRESSES,
             workloads,
             endpoint_capacity.saturating_sub(self.workloads.len()),
+        )?;
+        // Their services may have no id yet; those that stand there already are counted twice.
+        let consumers = wanted.iter().map(|family| family.routing.keys(0).count());
+        Shortage::check(
+            names::CONSUMERS,
+            consumers.sum(),
+            (Capacities::CONSUMERS as usize).saturating_sub(self.consumers.len()),
         )
     }
 
@@ -140,9 +151,26 @@ impl Addresses {
         }
     }
 
+    /// Has a service's connects from a Kubernetes namespace go to the proxy.
+    pub(super) fn add_consumer(&mut self, key: ConsumerKey, steps: &mut Vec<Step>) {
+        if self.consumers.insert(key) {
+            steps.push(Step::Address(AddressStep::Consumer(key, true)));
+        }
+    }
+
+    /// The reverse of [`Self::add_consumer`].
+    pub(super) fn remove_consumer(&mut self, key: ConsumerKey, steps: &mut Vec<Step>) {
+        if self.consumers.remove(&key) {
+            steps.push(Step::Address(AddressStep::Consumer(key, false)));
+        }
+    }
+
     /// The step for the same key as `stale` that writes what stands behind it now.
     pub(super) fn refreshed(&self, stale: AddressStep) -> AddressStep {
         match stale {
+            AddressStep::Consumer(key, _) => {
+                AddressStep::Consumer(key, self.consumers.contains(&key))
+            }
             AddressStep::Frontend(key, _) => AddressStep::Frontend(key, self.frontends.get(&key)),
             AddressStep::Endpoint(key, _) => AddressStep::Endpoint(key, self.endpoint_entry(&key)),
             AddressStep::Workload(key, _) => AddressStep::Workload(key, self.workloads.get(&key)),
@@ -171,12 +199,13 @@ impl Addresses {
         }
     }
 
-    /// Keys in use: cluster IPs, endpoint addresses, workload addresses.
-    pub(super) fn used(&self) -> [usize; 3] {
+    /// Keys in use: cluster IPs, endpoint addresses, workload addresses, consumers.
+    pub(super) fn used(&self) -> [usize; 4] {
         [
             self.frontends.len(),
             self.endpoints.len(),
             self.workloads.len(),
+            self.consumers.len(),
         ]
     }
 }

@@ -9,6 +9,7 @@ const MAP_CREATE: libc::c_int = 0;
 const MAP_DELETE: libc::c_int = 3;
 const PROG_LOAD: libc::c_int = 5;
 const PROG_QUERY: libc::c_int = 16;
+const MAP_LOOKUP_AND_DELETE: libc::c_int = 21;
 const MAP_LOOKUP_BATCH: libc::c_int = 24;
 const LINK_CREATE: libc::c_int = 28;
 
@@ -192,6 +193,30 @@ pub(super) fn remove<K: Clone + FromBytes + IntoBytes>(
     match unsafe { bpf(MAP_DELETE, &mut attributes) } {
         Ok(_) => Ok(true),
         Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Reads an entry of a hash and removes it in one step (kernel 5.14); `None`: it is not there.
+pub(super) fn take<K, V>(map: impl AsFd, key: &K) -> io::Result<Option<V>>
+where
+    K: Clone + FromBytes + IntoBytes,
+    V: FromBytes + IntoBytes,
+{
+    let mut key = key.clone();
+    let mut value = V::new_zeroed();
+    let mut attributes = ElementAttributes {
+        map_fd: map.as_fd().as_raw_fd().cast_unsigned(),
+        reserved: 0,
+        key: address(&mut key),
+        value: address(&mut value),
+        flags: 0,
+    };
+    // SAFETY: the caller says that key and value are of the map's types; every bit pattern is a value, and both outlive the
+    // call.
+    match unsafe { bpf(MAP_LOOKUP_AND_DELETE, &mut attributes) } {
+        Ok(_) => Ok(Some(value)),
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(None),
         Err(error) => Err(error),
     }
 }

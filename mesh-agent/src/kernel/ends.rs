@@ -2,9 +2,9 @@
 
 use super::KernelError;
 use super::hosts::HostNames;
-use super::installed::LabelIds;
+use super::installed::{Destination, LabelIds};
 use super::labels::Names;
-use crate::observe::{DestinationLabels, SourceLabels};
+use crate::observe::{DestinationLabels, Path, SourceLabels};
 use mesh_common::meter::record::DESTINATION_UNKNOWN;
 use mesh_common::source::{HOST_SOURCE_BASE, SOURCE_HOST_OTHER};
 use std::os::fd::BorrowedFd;
@@ -14,7 +14,7 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(super) struct Ends {
     sources: Names<SourceLabels>,
-    destinations: Names<DestinationLabels>,
+    destinations: Names<Destination>,
     hosts: HostNames,
 }
 
@@ -54,13 +54,20 @@ impl Ends {
 
     /// Whom.
     pub(super) fn destination(&self, id: u32) -> DestinationLabels {
-        self.destinations
-            .get(id)
-            .unwrap_or_else(|| DestinationLabels {
+        self.way(id).0
+    }
+
+    /// Whom, and which way.
+    pub(super) fn way(&self, id: u32) -> (DestinationLabels, Path) {
+        let Some(Destination { labels, path }) = self.destinations.get(id) else {
+            let unknown = DestinationLabels {
                 service: Arc::from("unknown"),
                 namespace: Arc::from(""),
                 workload: Arc::from(""),
-            })
+            };
+            return (unknown, Path::Direct);
+        };
+        (labels, path)
     }
 
     /// Whether the labels of a destination are gone for good.

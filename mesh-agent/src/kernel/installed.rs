@@ -2,16 +2,25 @@
 
 use super::labels::Interner;
 use super::ranges::RowRange;
+use super::routing::TableRouting;
 use super::steps::{EndpointState, Step};
 use crate::model::AppProtocol;
-use crate::observe::{DestinationLabels, SourceLabels};
+use crate::observe::{DestinationLabels, Path, SourceLabels};
 use crate::plan::{EndpointPlan, FamilyPlan, PortPlan, ServicePlan, Standing};
 use mesh_common::address::{Address, SocketAddress};
+use mesh_common::capture::{CallerEntry, namespace_id};
 use mesh_common::socket::Protocol;
 use mesh_common::source::HOST_SOURCE_BASE;
 use mesh_common::table::{EndpointRecord, HEADER_ROWS, Row, TableHeader};
 use std::net::IpAddr;
 use std::sync::Arc;
+
+/// Whom connections are for, and which way they go.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Destination {
+    pub(super) labels: DestinationLabels,
+    pub(super) path: Path,
+}
 
 /// Ids of labels, for both ends of a connection.
 #[derive(Debug)]
@@ -19,7 +28,7 @@ pub(super) struct LabelIds {
     /// Who connects: workloads.
     pub(super) sources: Interner<SourceLabels>,
     /// Whom it is for.
-    pub(super) destinations: Interner<DestinationLabels>,
+    pub(super) destinations: Interner<Destination>,
 }
 
 impl Default for LabelIds {
@@ -45,8 +54,8 @@ pub(super) struct Place {
 pub(super) struct WantedEndpoint {
     pub(super) address: SocketAddress,
     pub(super) destination: u32,
-    /// Source id of its workload, if that has a name and an address of its own.
-    pub(super) source: Option<u32>,
+    /// Its workload, if that has a name and an address of its own.
+    pub(super) source: Option<CallerEntry>,
     /// Rows in the table; zero: not in use.
     pub(super) weight: u32,
     /// What it speaks.
@@ -61,6 +70,8 @@ pub(super) struct Wanted {
     pub(super) affinity_timeout_s: u32,
     /// Destination of connects that find no usable endpoint.
     pub(super) destination: u32,
+    /// What goes to the proxy.
+    pub(super) routing: TableRouting,
     /// Ordered by address, each once.
     pub(super) endpoints: Vec<WantedEndpoint>,
 }
@@ -104,7 +115,8 @@ impl Wanted {
             },
             frontends,
             affinity_timeout_s: port.affinity_timeout_s.map_or(0, u32::from),
-            destination: labels.destinations.acquire(destination(plan, None)),
+            destination: acquire(plan, None, labels),
+            routing: TableRouting::new(&port.routing, destination(plan, None), labels),
             endpoints,
         }
     }
@@ -119,6 +131,7 @@ impl Wanted {
     /// Gives back the label ids.
     pub(super) fn release(self, labels: &mut LabelIds) {
         labels.destinations.release(self.destination);
+        self.routing.release(labels);
         for endpoint in self.endpoints {
             release_labels(&endpoint, labels);
         }
@@ -135,16 +148,15 @@ fn wanted_endpoint(
     let source = workload
         .filter(|_| names_a_workload(endpoint.address.ip()))
         .map(|workload| {
-            labels.sources.acquire(SourceLabels {
+            let source = labels.sources.acquire(SourceLabels {
                 workload: Arc::clone(&workload.name),
                 namespace: Arc::clone(&workload.namespace),
-            })
+            });
+            CallerEntry::new(source, namespace_id(&workload.namespace))
         });
     WantedEndpoint {
         address: endpoint.address.into(),
-        destination: labels
-            .destinations
-            .acquire(destination(plan, workload.map(|workload| &workload.name))),
+        destination: acquire(plan, workload.map(|workload| &workload.name), labels),
         source,
         weight: match endpoint.standing {
             Standing::InUse { weight } => weight.max(1),
@@ -161,6 +173,14 @@ fn protocol(declared: Option<AppProtocol>) -> Protocol {
         Some(AppProtocol::Grpc | AppProtocol::H2c | AppProtocol::Http2) => Protocol::Http2,
         Some(AppProtocol::Http | AppProtocol::Wss | AppProtocol::Tcp) => Protocol::Other,
     }
+}
+
+/// A use of the destination that connections to endpoints count for.
+fn acquire(plan: &ServicePlan, workload: Option<&Arc<str>>, labels: &mut LabelIds) -> u32 {
+    labels.destinations.acquire(Destination {
+        labels: destination(plan, workload),
+        path: Path::Direct,
+    })
 }
 
 fn destination(plan: &ServicePlan, workload: Option<&Arc<str>>) -> DestinationLabels {
@@ -182,7 +202,7 @@ pub(super) fn names_a_workload(ip: IpAddr) -> bool {
 fn release_labels(endpoint: &WantedEndpoint, labels: &mut LabelIds) {
     labels.destinations.release(endpoint.destination);
     if let Some(source) = endpoint.source {
-        labels.sources.release(source);
+        labels.sources.release(source.source());
     }
 }
 
@@ -231,7 +251,7 @@ impl InstalledEndpoint {
     }
 
     /// The address whose connections come from this endpoint's workload.
-    pub(super) fn workload_address(&self) -> Option<(Address, u32)> {
+    pub(super) fn workload_address(&self) -> Option<(Address, CallerEntry)> {
         self.wanted
             .source
             .map(|source| (self.wanted.address.address, source))
@@ -247,6 +267,7 @@ pub(super) struct Installed {
     pub(super) range: RowRange,
     pub(super) affinity_timeout_s: u32,
     pub(super) destination: u32,
+    pub(super) routing: TableRouting,
     pub(super) frontends: Vec<SocketAddress>,
     pub(super) endpoints: Vec<InstalledEndpoint>,
 }
@@ -255,6 +276,7 @@ impl Installed {
     /// Gives back the label ids.
     pub(super) fn release_labels(&self, labels: &mut LabelIds) {
         labels.destinations.release(self.destination);
+        self.routing.release(labels);
         for endpoint in &self.endpoints {
             release_labels(&endpoint.wanted, labels);
         }
@@ -266,9 +288,9 @@ impl Installed {
             service: self.service,
             length: self.range.length - HEADER_ROWS,
             affinity_timeout_s: self.affinity_timeout_s,
-            flags: 0,
+            flags: self.routing.flags,
             destination: self.destination,
-            reserved: 0,
+            routed_destination: self.routing.destination,
         };
         let mut rows: Vec<Row> = Vec::with_capacity(self.range.length as usize);
         rows.extend(header.to_rows());
@@ -310,7 +332,8 @@ impl Difference {
             kept: Vec::with_capacity(wanted.endpoints.len()),
             removed: Vec::new(),
             table: current.affinity_timeout_s != wanted.affinity_timeout_s
-                || current.destination != wanted.destination,
+                || current.destination != wanted.destination
+                || !current.routing.has_header_of(&wanted.routing),
         };
         let mut old = current.endpoints.iter().enumerate().peekable();
         for endpoint in &wanted.endpoints {

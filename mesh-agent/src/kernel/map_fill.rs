@@ -8,6 +8,7 @@ use super::metered::MeteredCounts;
 use super::{Capacities, KernelError};
 use crate::observe::MapFill;
 use mesh_common::affinity::{AffinitySet, SETS, WAYS};
+use mesh_common::capture::{Origin, OriginKey};
 use mesh_common::counter::Counter;
 use mesh_common::meter::Mode;
 use mesh_common::meter::count::{RpcEvent, Skip};
@@ -104,9 +105,14 @@ impl MapGauges {
         now_ns: u64,
     ) -> Option<u64> {
         match map {
-            names::SOCKETS | names::METER_OUT | names::METER_IN | names::OBSERVED => None,
+            names::SOCKETS
+            | names::METER_OUT
+            | names::METER_IN
+            | names::OBSERVED
+            | names::ARRIVALS => None,
             names::AFFINITY => live_affinities(fd, now_ns).ok(),
             names::PAIRS => count::<PairKey, Link>(fd).ok(),
+            names::ORIGINS => count::<OriginKey, Origin>(fd).ok(),
             names::EARLY => count::<PairKey, Meter>(fd).ok(),
             names::HELD => count::<HeldKey, HeldPage>(fd).ok(),
             names::CANDIDATES => count::<MethodKey, Method>(fd).ok(),
@@ -136,6 +142,7 @@ impl MapGauges {
             | names::METER_IN
             | names::CANDIDATES
             | names::OBSERVED
+            | names::ARRIVALS
             | names::HOST_SOURCE_NEXT
             | names::COUNTERS
             | names::SAMPLING
@@ -163,6 +170,8 @@ fn refused(map: &str, counters: Counters<'_>) -> u64 {
         names::SOCKETS => decided(Counter::SocketStateFull),
         names::CONNECTIONS => decided(Counter::ConnectionsFull),
         names::HOST_SOURCES => decided(Counter::HostSourcesFull),
+        names::ORIGINS => decided(Counter::OriginsFull),
+        names::ARRIVALS => decided(Counter::ArrivalsFull),
         names::METER_OUT => skipped(Skip::MeterFull),
         names::METER_CONNECTIONS => skipped(Skip::ConnectionsFull),
         names::HELD => skipped(Skip::HeldFull),

@@ -5,6 +5,7 @@ use super::mapped::MappedArray;
 use super::steps::{AddressStep, EndpointState, Step};
 use aya::maps::{HashMap, Map, MapData, MapError, PerCpuArray};
 use mesh_common::address::{Address, SocketAddress};
+use mesh_common::capture::ConsumerKey;
 use mesh_common::names;
 use mesh_common::table::{EndpointRecord, FrontendEntry};
 use std::borrow::BorrowMut;
@@ -36,6 +37,7 @@ pub(super) fn data(map: &Map) -> Option<&MapData> {
         | Map::LruHashMap(data)
         | Map::PerCpuArray(data)
         | Map::RingBuf(data)
+        | Map::SockHash(data)
         | Map::SkStorage(data) => Some(data),
         _ => None,
     }
@@ -132,7 +134,8 @@ pub(super) struct TableMaps {
     endpoints: MappedArray,
     frontends: HashMap<MapData, SocketAddress, u64>,
     endpoint_addresses: HashMap<MapData, SocketAddress, u32>,
-    workload_addresses: HashMap<MapData, Address, u32>,
+    workload_addresses: HashMap<MapData, Address, u64>,
+    consumers: HashMap<MapData, ConsumerKey, u32>,
 }
 
 impl TableMaps {
@@ -153,6 +156,7 @@ impl TableMaps {
             frontends: loaded.hash(names::FRONTENDS)?,
             endpoint_addresses: loaded.hash(names::ENDPOINT_ADDRESSES)?,
             workload_addresses: loaded.hash(names::WORKLOAD_ADDRESSES)?,
+            consumers: loaded.hash(names::CONSUMERS)?,
         })
     }
 
@@ -203,7 +207,13 @@ impl TableMaps {
                 &mut self.workload_addresses,
                 names::WORKLOAD_ADDRESSES,
                 key,
-                value,
+                value.map(|entry| entry.0),
+            ),
+            AddressStep::Consumer(key, is_routed) => set(
+                &mut self.consumers,
+                names::CONSUMERS,
+                key,
+                is_routed.then_some(1),
             ),
         }
     }

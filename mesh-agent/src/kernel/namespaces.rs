@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::net::IpAddr;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
@@ -65,6 +65,53 @@ pub(super) fn discover() -> BTreeMap<NamespaceId, PathBuf> {
         }
     }
     found
+}
+
+/// Finds the namespaces of the processes in a cgroup and below it, each once, with a path that leads there.
+pub(super) fn of_cgroup(cgroup: &Path) -> BTreeMap<NamespaceId, PathBuf> {
+    let mut found = BTreeMap::new();
+    let mut groups = vec![cgroup.to_owned()];
+    while let Some(group) = groups.pop() {
+        // A group may go at any moment, and its processes.
+        let processes = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
+        for process in processes.lines() {
+            let path = PathBuf::from(format!("/proc/{process}/ns/net"));
+            if let Ok(facts) = fs::metadata(&path) {
+                found.entry(facts.ino()).or_insert(path);
+            }
+            if found.len() >= MAX_NAMESPACES {
+                return found;
+            }
+        }
+        let below = fs::read_dir(&group).into_iter().flatten().flatten();
+        let below = below.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        groups.extend(below.map(|entry| entry.path()));
+    }
+    found
+}
+
+/// Calls `work` inside a namespace, on a thread of its own.
+///
+/// # Errors
+///
+/// The thread could not be started, or not enter.
+pub(super) fn inside<T: Send>(
+    namespace: BorrowedFd<'_>,
+    work: impl FnOnce() -> T + Send,
+) -> Result<T, KernelError> {
+    let result = std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new()
+            .name("mesh-namespaces".to_owned())
+            .spawn_scoped(scope, || {
+                move_into_link_name_space(namespace, Some(LinkNameSpaceType::Network))?;
+                Ok(work())
+            })?;
+        let panicked = |_| io::Error::other("the thread panicked");
+        thread.join().map_err(panicked)?
+    });
+    result.map_err(KernelError::system::<io::Error>(
+        "work in a network namespace",
+    ))
 }
 
 /// Calls `visit` inside each namespace, on a thread of its own. A namespace that has vanished is left out.

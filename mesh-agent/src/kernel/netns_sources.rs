@@ -22,19 +22,19 @@ const PER_PASS: usize = 64;
 /// Keeps `NETNS_SOURCES`.
 #[derive(Debug)]
 pub(super) struct NetnsSources {
-    sources: HashMap<MapData, u64, u32>,
-    workloads: HashMap<MapData, Address, u32>,
+    sources: HashMap<MapData, u64, u64>,
+    workloads: HashMap<MapData, Address, u64>,
     fill: Arc<Fill>,
-    /// What is in the map, by namespace: its cookie and source id.
-    known: BTreeMap<NamespaceId, (u64, u32)>,
+    /// What is in the map, by namespace: its cookie and its `CallerEntry`.
+    known: BTreeMap<NamespaceId, (u64, u64)>,
     last_visited: NamespaceId,
 }
 
 impl NetnsSources {
     /// Starts with an empty map.
     pub(super) fn new(
-        sources: HashMap<MapData, u64, u32>,
-        workloads: HashMap<MapData, Address, u32>,
+        sources: HashMap<MapData, u64, u64>,
+        workloads: HashMap<MapData, Address, u64>,
         fill: Arc<Fill>,
     ) -> Self {
         Self {
@@ -100,14 +100,14 @@ impl NetnsSources {
             .collect()
     }
 
-    fn source_of(&self, addresses: &[IpAddr]) -> Option<u32> {
+    fn source_of(&self, addresses: &[IpAddr]) -> Option<u64> {
         addresses
             .iter()
             .filter(|address| names_a_workload(**address))
             .find_map(|address| self.workloads.get(&Address::from(*address), 0).ok())
     }
 
-    fn set(&mut self, id: NamespaceId, wanted: Option<(u64, u32)>) -> Result<(), KernelError> {
+    fn set(&mut self, id: NamespaceId, wanted: Option<(u64, u64)>) -> Result<(), KernelError> {
         let current = self.known.get(&id).copied();
         if current == wanted {
             return Ok(());

@@ -6,46 +6,23 @@ use super::ends::Ends;
 use super::maps::{LoadedMaps, duplicate};
 use super::rpc_names::{NameMaps, RpcNames};
 use super::texts;
+use super::waker::Waker;
 use crate::observe::{ObservedRpc, TraceParent};
 use aya::maps::{Array, Map, MapData, RingBuf};
 use mesh_common::meter::StatusCode;
 use mesh_common::meter::record::{Observation, Sampling, Side, Stream, reason};
 use mesh_common::names;
-use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
-use rustix::io::{Errno, read, write};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};
 use rustix::time::{ClockId, clock_gettime};
-use std::io;
-use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
+use std::os::fd::AsFd;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant, SystemTime};
 use zerocopy::{FromBytes, FromZeros};
 
 /// RPCs read at one go, so that others get their turn.
 const READ_MAX: usize = 1_024;
-
-/// Ends the waiting of the thread that reads. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Waker(Arc<OwnedFd>);
-
-impl Waker {
-    fn new() -> io::Result<Self> {
-        let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
-        Ok(Self(Arc::new(eventfd(0, flags)?)))
-    }
-
-    /// Wakes it, now or as soon as it waits.
-    pub fn wake(&self) {
-        // Fails only where the count is at its end, which wakes just as well.
-        write(&*self.0, &1_u64.to_ne_bytes()).ok();
-    }
-
-    fn clear(&self) {
-        // Nothing to read: nobody has woken it.
-        read(&*self.0, &mut [0_u8; 8]).ok();
-    }
-}
 
 /// The reading end of the meter's observations. Lives on a thread of its own, which waits for them.
 pub struct Observations {
@@ -121,7 +98,7 @@ impl Observations {
     /// If the kernel cannot wait.
     pub fn wait(&self, limit: Duration) -> Result<(), KernelError> {
         let timeout = Timespec::try_from(limit).ok();
-        let woken = PollFd::from_borrowed_fd(self.waker.0.as_fd(), PollFlags::IN);
+        let woken = PollFd::from_borrowed_fd(self.waker.as_fd(), PollFlags::IN);
         let written = self.ring.as_ref();
         let written = written.map(|ring| PollFd::from_borrowed_fd(ring.as_fd(), PollFlags::IN));
         let mut ready: Vec<_> = std::iter::once(woken).chain(written).collect();
@@ -231,6 +208,7 @@ fn describe(observation: &Observation, names: &mut RpcNames, clock: Clock) -> Op
         response_bytes: stream.response_bytes,
         parent,
         reasons,
+        routed: None,
     })
 }
 
@@ -245,7 +223,7 @@ fn upheld(reasons: u32, parent: Option<TraceParent>) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Clock, Waker, upheld};
+    use super::{Clock, upheld};
     use crate::observe::TraceParent;
     use mesh_common::meter::record::reason::{FAILED, PARENT};
     use std::time::{Duration, Instant, SystemTime};
@@ -286,15 +264,5 @@ mod tests {
         ] {
             assert_eq!(upheld(reasons, parent), expected);
         }
-    }
-
-    #[test]
-    fn a_waker_can_be_used_any_number_of_times() {
-        let waker = Waker::new().unwrap();
-        waker.clear();
-        waker.wake();
-        waker.wake();
-        waker.clear();
-        waker.clear();
     }
 }

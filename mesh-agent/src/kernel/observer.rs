@@ -14,7 +14,7 @@ use super::sock_diag::OpenSocket;
 use super::sockets::{open_totals, visit_open};
 use super::{KernelError, Settings, mounts};
 use crate::observe::{
-    ConnectionSeries, DestinationLabels, OpenConnection, RpcFigures, Snapshot, SourceLabels,
+    ConnectionSeries, DestinationLabels, OpenConnection, Path, RpcFigures, Snapshot, SourceLabels,
 };
 use aya::maps::{MapData, PerCpuArray};
 use mesh_common::connection::ConnectionRow;
@@ -99,6 +99,7 @@ impl Observer {
             connections: self.series(&rows),
             counters,
             rpcs,
+            ..Snapshot::default()
         }
     }
 
@@ -205,11 +206,11 @@ impl Observer {
         let mut series: BTreeMap<_, ConnectionSeries> = BTreeMap::new();
         for (key, row) in rows {
             let source = self.ends.source(key.source);
-            let destination = self.ends.destination(key.destination);
-            match series.entry((source, destination)) {
+            let way = self.ends.way(key.destination);
+            match series.entry((source, way)) {
                 Entry::Vacant(entry) => {
-                    let (source, destination) = entry.key().clone();
-                    entry.insert(one_series(source, destination, row));
+                    let (source, way) = entry.key().clone();
+                    entry.insert(one_series(source, way, row));
                 }
                 Entry::Occupied(mut entry) => add_row(entry.get_mut(), row),
             }
@@ -260,12 +261,13 @@ fn qualified(namespace: &str, name: &str) -> String {
 
 fn one_series(
     source: SourceLabels,
-    destination: DestinationLabels,
+    (destination, path): (DestinationLabels, Path),
     row: &ConnectionRow,
 ) -> ConnectionSeries {
     ConnectionSeries {
         source,
         destination,
+        path,
         opened: row.opened,
         closed: row.closed,
         failed: row.failed,
@@ -274,6 +276,7 @@ fn one_series(
         sent_bytes: row.sent_bytes,
         received_bytes: row.received_bytes,
         retransmits: row.retransmits,
+        bypassed: row.bypassed,
     }
 }
 
@@ -291,6 +294,7 @@ fn add_row(series: &mut ConnectionSeries, row: &ConnectionRow) {
     series.sent_bytes += row.sent_bytes;
     series.received_bytes += row.received_bytes;
     series.retransmits += row.retransmits;
+    add_each(&mut series.bypassed, &row.bypassed);
 }
 
 fn add_each(sums: &mut [u64], parts: &[u64]) {

@@ -4,16 +4,20 @@ use super::ends::Ends;
 use super::error::Cause;
 use super::fill::Fill;
 use super::hosts::HostNames;
+use super::listeners::Listeners;
 use super::maps::{LoadedMaps, TableMaps};
 use super::observations::Observations;
 use super::observer::{KernelLog, Observer};
+use super::origins::Origins;
 use super::pins::Pins;
 use super::programs::Programs;
+use super::registry::Registry;
 use super::retirement::Retirement;
 use super::service_methods::ServiceMethods;
 use super::syncer::{Syncer, SyncerMaps, Unattached};
 use super::sys::trim_heap;
 use super::tables::Tables;
+use super::upstream::{MakeUpstream, UpstreamSockets};
 use super::{KernelError, Settings, btf, mounts, namespaces};
 use aya::{Ebpf, EbpfLoader};
 use aya_log::EbpfLogger;
@@ -27,12 +31,30 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/me
 /// The ring of messages of the kernel programs.
 const LOG_MAP: &str = "AYA_LOGS";
 
+/// The parts of the kernel room, each for a thread of its own.
+pub struct Opened {
+    /// Carries plans into the maps.
+    pub syncer: Syncer,
+    /// Reads what was measured.
+    pub observer: Observer,
+    /// Waits for single RPCs.
+    pub observations: Observations,
+    /// Listens in callers' namespaces.
+    pub listeners: Listeners,
+    /// Knows where captured connections were going.
+    pub origins: Origins,
+    /// Makes sockets in callers' namespaces.
+    pub upstream: UpstreamSockets,
+    /// Orders them.
+    pub make_upstream: MakeUpstream,
+}
+
 /// Loads programs and maps; nothing is attached, and what an earlier agent left stays in force.
 ///
 /// # Errors
 ///
 /// The cgroup or the pin directory is unfit, another agent is there, or the kernel refuses the programs.
-pub fn open(settings: &Settings) -> Result<(Syncer, Observer, Observations), KernelError> {
+pub fn open(settings: &Settings) -> Result<Opened, KernelError> {
     let cgroup = mounts::open_cgroup(&settings.cgroup)?;
     let pins = Pins::hold(&settings.bpffs)?;
     let mut object = load(settings)?;
@@ -55,18 +77,35 @@ pub fn open(settings: &Settings) -> Result<(Syncer, Observer, Observations), Ker
         aborted,
         logger,
     )?;
+    let registry = Registry::default();
+    let (listeners, demand) = Listeners::new(settings, &maps, registry.clone(), Arc::clone(&fill))?;
+    let callers = Ends::new(
+        &tables.labels,
+        HostNames::new(mounts::open_cgroup(&settings.cgroup)?),
+    );
+    let origins = Origins::new(&maps, callers, registry.clone())?;
+    let (upstream, make_upstream) = UpstreamSockets::new(registry);
     let syncer = Syncer::new(
         tables,
         SyncerMaps {
             tables: TableMaps::new(&maps, settings.capacities)?,
             retirement: Retirement::new(&maps)?,
             methods: ServiceMethods::new(&maps)?,
+            demand,
         },
         fill,
         pins,
         Unattached { programs, maps },
     );
-    Ok((syncer, observer, observations))
+    Ok(Opened {
+        syncer,
+        observer,
+        observations,
+        listeners,
+        origins,
+        upstream,
+        make_upstream,
+    })
 }
 
 fn load(settings: &Settings) -> Result<Ebpf, KernelError> {

@@ -124,7 +124,7 @@ impl Retirement {
                 continue;
             }
             let ended: u64 = row.closed.iter().sum();
-            let failed: u64 = row.failed.iter().sum();
+            let failed: u64 = row.failed.iter().chain(&row.bypassed).sum();
             let is_open = row.opened > ended;
             if self
                 .idle_connections

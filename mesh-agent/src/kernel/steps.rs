@@ -1,6 +1,7 @@
 //! The writes that carry a change into the kernel, in the order in which they must become visible.
 
 use mesh_common::address::{Address, SocketAddress};
+use mesh_common::capture::{CallerEntry, ConsumerKey};
 use mesh_common::names;
 use mesh_common::socket::Protocol;
 use mesh_common::table::{EndpointEntry, EndpointRecord, Row, TableReference};
@@ -36,7 +37,7 @@ pub(super) enum Step {
         /// The table.
         reference: TableReference,
     },
-    /// Sets or removes a key of one of the address maps.
+    /// Sets or removes a key of one of the hash maps.
     Address(AddressStep),
 }
 
@@ -49,7 +50,7 @@ pub(super) struct EndpointState {
     pub(super) protocol: Protocol,
 }
 
-/// A write to one of the hash maps that are keyed by an address.
+/// A write to one of the hash maps that are looked up by what a connect is known by: an address, or who calls whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AddressStep {
     /// `FRONTENDS`: the service behind a cluster IP and port.
@@ -57,7 +58,9 @@ pub(super) enum AddressStep {
     /// `ENDPOINT_ADDRS`: the endpoint behind a pod's address and port.
     Endpoint(SocketAddress, Option<EndpointEntry>),
     /// `WORKLOAD_ADDRS`: the workload behind a pod's address.
-    Workload(Address, Option<u32>),
+    Workload(Address, Option<CallerEntry>),
+    /// `CONSUMERS`: whether callers of a Kubernetes namespace are routed at a service.
+    Consumer(ConsumerKey, bool),
 }
 
 impl AddressStep {
@@ -67,6 +70,7 @@ impl AddressStep {
             Self::Frontend(..) => names::FRONTENDS,
             Self::Endpoint(..) => names::ENDPOINT_ADDRESSES,
             Self::Workload(..) => names::WORKLOAD_ADDRESSES,
+            Self::Consumer(..) => names::CONSUMERS,
         }
     }
 }

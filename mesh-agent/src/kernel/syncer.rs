@@ -3,6 +3,7 @@
 use super::KernelError;
 use super::error::Cause;
 use super::fill::Fill;
+use super::listeners::Demand;
 use super::maps::{LoadedMaps, TableMaps};
 use super::pins::Pins;
 use super::programs::Programs;
@@ -25,6 +26,7 @@ pub struct Syncer {
     maps: TableMaps,
     retirement: Retirement,
     methods: ServiceMethods,
+    demand: Demand,
     fill: Arc<Fill>,
     /// Services whose last change found no room.
     waiting: BTreeMap<ObjectName, Waiting>,
@@ -42,6 +44,7 @@ pub(super) struct SyncerMaps {
     pub(super) tables: TableMaps,
     pub(super) retirement: Retirement,
     pub(super) methods: ServiceMethods,
+    pub(super) demand: Demand,
 }
 
 /// What is needed once, to attach.
@@ -92,12 +95,14 @@ impl Syncer {
             tables: table_maps,
             retirement,
             methods,
+            demand,
         } = maps;
         Self {
             tables,
             maps: table_maps,
             retirement,
             methods,
+            demand,
             fill,
             waiting: BTreeMap::new(),
             has_room: false,
@@ -222,6 +227,7 @@ impl Syncer {
             self.write(step, report);
         }
         report.applied += 1;
+        self.demand.set(self.tables.is_any_routed());
     }
 
     fn write(&mut self, step: &Step, report: &mut ApplyReport) {

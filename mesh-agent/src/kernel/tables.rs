@@ -55,6 +55,8 @@ pub(super) struct Tables {
     ranges: Ranges,
     addresses: Addresses,
     installed: HashMap<ObjectName, Vec<Installed>>,
+    /// Tables among them of routed ports.
+    routed: usize,
 }
 
 /// What one wanted family will stand on. Taken for it are the endpoints, the service id if
@@ -78,6 +80,7 @@ impl Tables {
             ranges: Ranges::new(capacities.table_rows()),
             addresses: Addresses::new(capacities),
             installed: HashMap::new(),
+            routed: 0,
         }
     }
 
@@ -94,6 +97,7 @@ impl Tables {
     ) -> Result<Vec<Step>, Shortage> {
         let wanted = plan.map_or_else(Vec::new, |plan| Wanted::all(plan, &mut self.labels));
         let mut current = self.installed.remove(name).unwrap_or_default();
+        let was_routed = routed(&current);
         let reservations = match self.reserve_all(&current, &wanted) {
             Ok(reservations) => reservations,
             Err(shortage) => {
@@ -118,8 +122,14 @@ impl Tables {
         for gone in current {
             self.withdraw(&gone, now, &mut steps);
         }
+        self.routed = self.routed - was_routed + routed(&next);
         self.keep(name, next);
         Ok(steps)
+    }
+
+    /// Whether any service port is routed, for whichever callers.
+    pub(super) const fn is_any_routed(&self) -> bool {
+        self.routed > 0
     }
 
     /// Frees what has rested for the grace period, but for services; tells whether there is new room.
@@ -155,8 +165,8 @@ impl Tables {
     }
 
     /// Entries in use, by map.
-    pub(super) fn used(&self) -> [(&'static str, usize); 6] {
-        let [frontends, endpoint_addresses, workload_addresses] = self.addresses.used();
+    pub(super) fn used(&self) -> [(&'static str, usize); 7] {
+        let [frontends, endpoint_addresses, workload_addresses, consumers] = self.addresses.used();
         [
             (names::FRONTENDS, frontends),
             (names::SERVICES, self.services.used()),
@@ -164,6 +174,7 @@ impl Tables {
             (names::ENDPOINTS, self.endpoints.used()),
             (names::ENDPOINT_ADDRESSES, endpoint_addresses),
             (names::WORKLOAD_ADDRESSES, workload_addresses),
+            (names::CONSUMERS, consumers),
         ]
     }
 
@@ -276,6 +287,7 @@ impl Tables {
             range,
             affinity_timeout_s: wanted.affinity_timeout_s,
             destination: wanted.destination,
+            routing: wanted.routing,
             frontends: wanted.frontends,
             endpoints: placed.iter().map(|placed| placed.endpoint).collect(),
         };
@@ -284,7 +296,13 @@ impl Tables {
             .iter()
             .filter_map(|index| old_endpoints.get(*index).copied())
             .collect();
+        for key in next.routing.keys(service) {
+            self.addresses.add_consumer(key, steps);
+        }
         write_table(&next, &placed, &removed, difference.table, steps);
+        if let Some(old) = old {
+            self.drop_consumers(old, Some(&next), steps);
+        }
         self.move_addresses(old, &next, &placed, &removed, steps);
 
         for gone in removed {
@@ -338,6 +356,19 @@ impl Tables {
         }
     }
 
+    /// Takes away the consumers of a table that is published no more, but for those that the next one has.
+    fn drop_consumers(&mut self, old: &Installed, next: Option<&Installed>, steps: &mut Vec<Step>) {
+        let kept: Vec<_> = next
+            .into_iter()
+            .flat_map(|next| next.routing.keys(next.service))
+            .collect();
+        for key in old.routing.keys(old.service) {
+            if !kept.contains(&key) {
+                self.addresses.remove_consumer(key, steps);
+            }
+        }
+    }
+
     fn withdraw(&mut self, gone: &Installed, now: Instant, steps: &mut Vec<Step>) {
         let had_cluster_ip = !gone.frontends.is_empty();
         for key in &gone.frontends {
@@ -351,6 +382,7 @@ impl Tables {
             service: gone.service,
             reference: TableReference::NONE,
         });
+        self.drop_consumers(gone, None, steps);
         for endpoint in &gone.endpoints {
             if endpoint.is_in_use() {
                 steps.push(endpoint.leaves());
@@ -361,6 +393,11 @@ impl Tables {
         self.ranges.retire(gone.range, now);
         gone.release_labels(&mut self.labels);
     }
+}
+
+fn routed(tables: &[Installed]) -> usize {
+    let routed = tables.iter().filter(|table| table.routing.is_any());
+    routed.count()
 }
 
 #[cfg(test)]

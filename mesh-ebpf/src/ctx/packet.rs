@@ -117,6 +117,12 @@ impl Packet {
         self.word::<{ offset_of!(__sk_buff, len) }>()
     }
 
+    /// Its mark.
+    #[inline(always)]
+    pub(crate) fn mark(self) -> u32 {
+        self.word::<{ offset_of!(__sk_buff, mark) }>()
+    }
+
     /// The cookie of the socket.
     #[inline(always)]
     pub(crate) fn cookie(self) -> u64 {

@@ -2,6 +2,7 @@
 
 use super::Counts;
 use core::mem::offset_of;
+use mesh_common::capture::Bypass;
 use mesh_common::connection::{CloseReason, ConnectError, ConnectionRow};
 
 impl Counts<ConnectionRow> {
@@ -22,6 +23,14 @@ impl Counts<ConnectionRow> {
     pub(crate) fn add_failed(&self, error: ConnectError) {
         self.add(
             offset_of!(ConnectionRow, failed) + error as usize * size_of::<u64>(),
+            1,
+        );
+    }
+
+    #[inline(always)]
+    pub(crate) fn add_bypassed(&self, reason: Bypass) {
+        self.add(
+            offset_of!(ConnectionRow, bypassed) + reason as usize * size_of::<u64>(),
             1,
         );
     }

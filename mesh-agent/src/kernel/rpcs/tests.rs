@@ -3,9 +3,10 @@
 use super::{Ledger, OpenRpcs, Sums, observe};
 use crate::kernel::ends::Ends;
 use crate::kernel::hosts::HostNames;
+use crate::kernel::installed::Destination;
 use crate::kernel::installed::LabelIds;
 use crate::kernel::methods::Methods;
-use crate::observe::{DestinationLabels, RpcFigures, RpcSeries, SourceLabels};
+use crate::observe::{DestinationLabels, Path, RpcFigures, RpcSeries, SourceLabels};
 use mesh_common::meter::StatusCode;
 use mesh_common::meter::record::{METHOD_OTHER, Method, MethodKey, RpcKey, RpcRow, Side, Stream};
 use zerocopy::{FromZeros as _, IntoBytes as _};
@@ -32,10 +33,13 @@ impl Scene {
             workload: "order".into(),
             namespace: "shop".into(),
         });
-        let destination = labels.destinations.acquire(DestinationLabels {
-            service: "inventory".into(),
-            namespace: "shop".into(),
-            workload: "inventory-v1".into(),
+        let destination = labels.destinations.acquire(Destination {
+            labels: DestinationLabels {
+                service: "inventory".into(),
+                namespace: "shop".into(),
+                workload: "inventory-v1".into(),
+            },
+            path: Path::Direct,
         });
         let mut methods = Methods::default();
         for path in [RAW, CODED] {

@@ -8,7 +8,9 @@ use crate::kernel::Capacities;
 use crate::kernel::quarantine::GRACE;
 use crate::kernel::steps::{EndpointState, Step};
 use crate::model::{AppProtocol, ObjectName};
-use crate::plan::{EndpointPlan, FamilyPlan, PortPlan, Rule, Selection, ServicePlan, Standing};
+use crate::plan::{
+    EndpointPlan, FamilyPlan, PortPlan, Routing, Rule, Selection, ServicePlan, Standing,
+};
 use mesh_common::address::SocketAddress;
 use mesh_common::names;
 use mesh_common::socket::Protocol;
@@ -75,6 +77,7 @@ fn plan(index: u8, headless: bool, affinity: u32, weights: &BTreeMap<u8, u32>) -
             name: None,
             protocol: None,
             affinity_timeout_s: NonZeroU32::new(affinity),
+            routing: Routing::default(),
             families: vec![FamilyPlan {
                 ipv6: false,
                 cluster_ips: ips,
@@ -391,6 +394,7 @@ proptest! {
         prop_assert!(tables.used().iter().all(|(_, used)| *used == 0), "{:?}", tables.used());
         prop_assert!(kernel.frontends.is_empty() && kernel.endpoint_addresses.is_empty());
         prop_assert!(kernel.workload_addresses.is_empty());
+        prop_assert!(kernel.consumers.is_empty());
         let published: BTreeSet<_> = kernel.services.values().map(|reference| reference.0).collect();
         prop_assert!(published.iter().all(|reference| *reference == TableReference::NONE.0));
     }

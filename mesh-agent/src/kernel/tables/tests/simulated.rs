@@ -2,10 +2,11 @@
 
 use crate::kernel::steps::{AddressStep, Step};
 use mesh_common::address::{Address, SocketAddress};
+use mesh_common::capture::{CallerEntry, ConsumerKey};
 use mesh_common::table::{
     EndpointEntry, EndpointRecord, HEADER_ROWS, Row, TableHeader, TableReference,
 };
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// The maps.
 #[derive(Default)]
@@ -15,7 +16,8 @@ pub(super) struct Kernel {
     pub(super) endpoints: HashMap<u32, EndpointRecord>,
     pub(super) frontends: HashMap<SocketAddress, u32>,
     pub(super) endpoint_addresses: HashMap<SocketAddress, EndpointEntry>,
-    pub(super) workload_addresses: HashMap<Address, u32>,
+    pub(super) workload_addresses: HashMap<Address, CallerEntry>,
+    pub(super) consumers: BTreeSet<ConsumerKey>,
 }
 
 impl Kernel {
@@ -41,6 +43,12 @@ impl Kernel {
             }
             Step::Address(AddressStep::Workload(key, value)) => {
                 set(&mut self.workload_addresses, *key, *value);
+            }
+            Step::Address(AddressStep::Consumer(key, true)) => {
+                self.consumers.insert(*key);
+            }
+            Step::Address(AddressStep::Consumer(key, false)) => {
+                self.consumers.remove(key);
             }
         }
     }
