@@ -11,3 +11,6 @@ pub use backend::{Backend, BackendEndpoint, BackendSetBy};
 pub use rule::{CallSetBy, Choice, Mirror, RouteKind, Rule, Share};
 pub use rule_set::{RequestHead, RuleSet};
 pub use table::{RouteTable, RoutedPort};
+
+#[cfg(test)]
+mod tests;

@@ -108,11 +108,6 @@ impl RuleSet {
         best.map(|(_, entry)| &entry.rule)
     }
 
-    /// Every match, the one that goes first in front.
-    pub(super) fn entries(&self) -> &[Entry] {
-        &self.entries
-    }
-
     /// Its rules, each once, in the order of their best match.
     pub fn rules(&self) -> impl Iterator<Item = &Arc<Rule>> {
         let mut seen: Vec<&Arc<Rule>> = Vec::new();
