@@ -108,6 +108,11 @@ impl RuleSet {
         best.map(|(_, entry)| &entry.rule)
     }
 
+    /// Every match, the one that goes first in front.
+    pub(super) fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter()
+    }
+
     /// Its rules, each once, in the order of their best match.
     pub fn rules(&self) -> impl Iterator<Item = &Arc<Rule>> {
         let mut seen: Vec<&Arc<Rule>> = Vec::new();

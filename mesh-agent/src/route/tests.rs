@@ -1,5 +1,6 @@
 //! Claims about which rule a request meets and where it goes.
 
+mod explain;
 mod precedence;
 mod property;
 
