@@ -35,7 +35,11 @@ fn every_example_is_accepted_without_a_problem() {
     );
     let inventory = SocketAddr::from(([127, 96, 0, 11], 50051));
     let port = update.routes.unwrap().port(inventory).cloned().unwrap();
-    let rules: Vec<String> = port.producer.rules().map(|rule| rule.name.to_string()).collect();
+    let rules: Vec<String> = port
+        .producer
+        .rules()
+        .map(|rule| rule.name.to_string())
+        .collect();
     let rules_in_order = ["testers", "canary", "everything-else"];
     let route = "GRPCRoute shop/inventory-canary rule";
     assert_eq!(rules, rules_in_order.map(|rule| format!("{route} {rule}")));

@@ -101,6 +101,7 @@ const ROOMS: &[Room] = &[
             "api",
             "lifecycle",
             "config",
+            "route",
             "plan",
             "source",
             "kernel",

@@ -1,6 +1,7 @@
 //! The catalog through its outer door: manifests in, plans and changes out.
 
 mod locality;
+mod policies;
 mod property;
 mod routes;
 
