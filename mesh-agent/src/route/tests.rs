@@ -170,7 +170,8 @@ fn the_share_of_a_reference_that_does_not_resolve_goes_nowhere() {
     shares[1].to = Err("there is no Service n/b".into());
     let rule = rule(0, shares);
     let lost = (0..400u32).filter(|ticket| {
-        rule.choose(ticket * (u32::MAX / 400)) == Choice::Nowhere("there is no Service n/b")
+        let random = (2 * ticket + 1) * (u32::MAX / 800);
+        rule.choose(random) == Choice::Nowhere("there is no Service n/b")
     });
     assert_eq!(lost.count(), 100);
 }

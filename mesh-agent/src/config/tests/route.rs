@@ -243,8 +243,12 @@ fn what_the_api_server_would_refuse_is_refused() {
         ),
         ("rulez: []", "spec.rulez: unknown field"),
     ] {
-        let told = first_error(&route("GRPCRoute", spec));
-        assert!(told.ends_with(&format!(" {expected}")), "{spec}: {told}");
+        let parsed = parse(&route("GRPCRoute", spec));
+        let told = told(&parsed).join("\n");
+        assert!(
+            told.contains(expected) && parsed.objects[0].body.is_none(),
+            "{spec}: {told}"
+        );
     }
 }
 
@@ -318,9 +322,9 @@ fn what_the_mesh_does_not_have_is_named() {
         &route("GRPCRoute", "").replace("group: '', kind: Service, ", ""),
         true,
         &[
-            "5 spec.parentRefs: the route is attached to no Service and has no effect",
+            "4 spec.rules: the route has no rules: no request matches",
             "5 spec.parentRefs[0]: a parent of kind Gateway is not the mesh's: nothing is attached to it here",
-            "6 spec.rules: the route has no rules: no request matches",
+            "5 spec.parentRefs: the route is attached to no Service and has no effect",
         ],
     );
     check(

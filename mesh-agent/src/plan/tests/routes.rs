@@ -238,7 +238,7 @@ fn routes_merge_and_ties_go_to_the_older_then_to_the_first_by_name() {
         let text = route(namespace, name, "a", &rule("s", "b"));
         match year {
             "" => text,
-            year => text.replace(
+            year => text.replacen(
                 &format!("namespace: {namespace}}}"),
                 &format!("namespace: {namespace}, creationTimestamp: '{year}-01-01T00:00:00Z'}}"),
             ),

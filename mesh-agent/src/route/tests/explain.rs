@@ -54,9 +54,9 @@ fn a_rule_with_several_matches_says_what_each_misses() {
     ];
     let set = RuleSet::new(vec![(Arc::from(matches), rule(0, vec![]))]);
     let missing = vec![
-        Missing::Path,
         Missing::Method,
         Missing::Query("q".to_owned()),
+        Missing::Path,
     ];
     assert_eq!(told(&set, "/b", &[]), [(0, Verdict::Missed(missing))]);
     let texts = [Missing::Path, Missing::Header("x".to_owned())].map(|missing| missing.to_string());
