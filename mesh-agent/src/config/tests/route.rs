@@ -148,14 +148,18 @@ fn filters_are_read() {
     );
 }
 
+/// Checks that a GRPCRoute is refused for what its rule says besides.
+fn check_rule(rows: &[(&str, &str)]) {
+    for (more, expected) in rows {
+        let told = first_error(&rule("GRPCRoute", more));
+        let is_so = told.ends_with(&format!(" spec.rules[0].{expected}"));
+        assert!(is_so, "{more}: {told}");
+    }
+}
+
 #[test]
-fn what_the_api_server_would_refuse_is_refused() {
-    let many = |item: &str, count: usize| vec![item; count].join(", ");
-    let seventeen_rules = format!(
-        "rules: [{}]",
-        many("{backendRefs: [{name: b, port: 80}]}", 17)
-    );
-    for (more, expected) in [
+fn matches_that_the_api_server_would_refuse_are_refused() {
+    check_rule(&[
         (
             "matches: [{method: {}}]",
             "matches[0].method: neither service nor method is given",
@@ -185,6 +189,12 @@ fn what_the_api_server_would_refuse_is_refused() {
             "matches[0].headers[1].name: the name is given twice",
         ),
         ("name: First", "name: no name of a rule"),
+    ]);
+}
+
+#[test]
+fn filters_that_the_api_server_would_refuse_are_refused() {
+    check_rule(&[
         (
             "filters: [{type: RequestHeaderModifier}]",
             "filters[0]: a filter of this type needs `requestHeaderModifier`",
@@ -217,13 +227,16 @@ fn what_the_api_server_would_refuse_is_refused() {
             "filters: [{type: ExtensionRef, extensionRef: {group: a, kind: B, name: c}}]",
             "filters[0].type: the mesh does not have this filter (Accepted=False, UnsupportedValue)",
         ),
-    ] {
-        let told = first_error(&rule("GRPCRoute", more));
-        assert!(
-            told.ends_with(&format!(" spec.rules[0].{expected}")),
-            "{more}: {told}"
-        );
-    }
+    ]);
+}
+
+#[test]
+fn rules_that_the_api_server_would_refuse_are_refused() {
+    let many = |item: &str, count: usize| vec![item; count].join(", ");
+    let seventeen_rules = format!(
+        "rules: [{}]",
+        many("{backendRefs: [{name: b, port: 80}]}", 17)
+    );
     for (spec, expected) in [
         (
             &*seventeen_rules,

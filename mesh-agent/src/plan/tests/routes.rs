@@ -241,6 +241,7 @@ fn routes_merge_and_ties_go_to_the_older_then_to_the_first_by_name() {
             year => text.replacen(
                 &format!("namespace: {namespace}}}"),
                 &format!("namespace: {namespace}, creationTimestamp: '{year}-01-01T00:00:00Z'}}"),
+                1,
             ),
         }
     };
