@@ -2,6 +2,7 @@
 
 use super::{Bench, OK, address, ms, settings};
 use crate::balance::Picked;
+use crate::grpc::Code;
 use crate::model::Algorithm;
 use crate::resilience::Verdict;
 use std::time::Duration;
@@ -110,6 +111,7 @@ fn giving_up_and_failing_fast_do_not_look_fast() {
     for (verdict, took, expected) in [
         (Verdict::ConnectFailed, 1, 30),
         (Verdict::Reset, 1, 30),
+        (Verdict::Status(Code::Unavailable), 1, 30),
         (Verdict::Nothing, 1, 30),
         (Verdict::Nothing, 80, 80),
     ] {
