@@ -1,5 +1,6 @@
 //! L0: plain, validated types that every room speaks.
 
+mod draws;
 mod header;
 mod node;
 mod object;
@@ -12,6 +13,7 @@ mod service;
 mod slice;
 mod traffic;
 
+pub use draws::Draws;
 pub use header::HeaderEdits;
 pub use node::{Node, NodeIdentity};
 pub use object::{Body, Kind, ObjectId, ObjectName};

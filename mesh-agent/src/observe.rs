@@ -3,6 +3,7 @@
 mod bypasses;
 mod losses;
 mod observed;
+mod outcome;
 mod process;
 mod progress;
 mod rpc;
@@ -10,6 +11,7 @@ mod rpc;
 pub use bypasses::{BypassSeries, Bypasses, ProxyBypass};
 pub use losses::{LossFigures, Losses};
 pub use observed::{METHOD_OTHER, ObservedMethod, ObservedRpc, REASONS, TraceParent};
+pub use outcome::{AttemptOutcome, CallOutcome, LocalReply, Outcomes};
 pub use process::ProcessFigures;
 pub use progress::{Progress, ProgressFigures};
 pub use rpc::{CallSeries, Directions, RpcFigures, RpcLabels, RpcSeries};
