@@ -105,7 +105,7 @@ impl Agent {
             make_upstream,
         } = kernel::open(&settings.kernel)?;
         readiness.done(Step::KernelLoaded);
-        let routes = RoutesInForce::default();
+        let routes = RoutesInForce::new();
         let in_force = routes.clone();
         let mut reconciler = reconciler(settings, progress.clone())
             .with_routes(Box::new(move |routes| in_force.set(routes)));
@@ -127,7 +127,7 @@ impl Agent {
             upstream,
             make_upstream,
         };
-        let proxy = ProxyThreads::start(parts, routes, settings.proxy_threads)?;
+        let proxy = ProxyThreads::start(parts, &routes, settings.proxy_threads)?;
         let pins = settings.kernel.bpffs.clone();
         let readers = Readers {
             info: info(settings, degraded, started),
