@@ -56,6 +56,7 @@ impl Routes {
         if stale.is_empty() {
             return false;
         }
+        // The copy costs a pointer for each routed address; what is compiled anew is what the change touches.
         let mut ports: HashMap<SocketAddr, Arc<RoutedPort>> = HashMap::new();
         ports.extend(self.table.ports().map(|(at, port)| (at, Arc::clone(port))));
         // All of the old first: an address may go from one Service to another.
