@@ -33,7 +33,7 @@ use crate::plan::{Capacity, Catalog, ServiceChange};
 use crate::reconcile::{self, Inbox, Outlet, Reconciler, SyncReport};
 use crate::sampler::{Measurements, Sampler};
 use crate::source::file::FileSource;
-use proxy::{ProxyParts, ProxyThreads, RoutesInForce};
+use proxy::{ProxyThreads, RoutesInForce};
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -94,10 +94,7 @@ impl Agent {
             mut syncer,
             observer,
             observations,
-            listeners,
-            origins,
-            upstream,
-            make_upstream,
+            proxy,
         } = kernel::open(&settings.kernel)?;
         readiness.done(Step::KernelLoaded);
         let routes = RoutesInForce::new();
@@ -115,13 +112,7 @@ impl Agent {
         let (sampler, observe) =
             Sampler::start(|| measurements(observer)).map_err(AppError::Thread)?;
         let traces = Traces::start(settings, observations)?;
-        let parts = ProxyParts {
-            listeners,
-            origins,
-            upstream,
-            make_upstream,
-        };
-        let proxy = ProxyThreads::start(parts, &routes, settings.proxy_threads)?;
+        let proxy = ProxyThreads::start(proxy, &routes, settings.proxy_threads)?;
         let pins = settings.kernel.bpffs.clone();
         let readers = Readers {
             info: info(settings, degraded, started),
