@@ -40,6 +40,12 @@ pub struct Opened {
     pub observer: Observer,
     /// Waits for single RPCs.
     pub observations: Observations,
+    /// What the proxy works with.
+    pub proxy: ProxyParts,
+}
+
+/// The parts of the kernel room that the proxy works with.
+pub struct ProxyParts {
     /// Listens in callers' namespaces.
     pub listeners: Listeners,
     /// Knows where captured connections were going.
@@ -110,10 +116,12 @@ pub fn open(settings: &Settings) -> Result<Opened, KernelError> {
         syncer,
         observer,
         observations,
-        listeners,
-        origins,
-        upstream,
-        make_upstream,
+        proxy: ProxyParts {
+            listeners,
+            origins,
+            upstream,
+            make_upstream,
+        },
     })
 }
 
