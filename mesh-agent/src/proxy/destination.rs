@@ -1,6 +1,7 @@
 //! What is known of the Services that requests go to, across changes of the configuration and for all connections: endpoints and
 //! their health, circuit breaker, retry budget.
 
+use super::mirror::MirrorFigures;
 use super::upstream::{Client, ConnectionFigures};
 use crate::balance::{Balancer, Settings};
 use crate::model::ObjectName;
@@ -23,6 +24,8 @@ pub struct Destination {
     pub budget: Budget,
     /// Counts connections.
     pub figures: Arc<ConnectionFigures>,
+    /// Counts the copies of requests that it got.
+    pub mirrors: MirrorFigures,
     current: Mutex<Current>,
 }
 
@@ -42,6 +45,7 @@ impl Destination {
             breaker: Breaker::new(backend.traffic.circuit_breaker.as_ref()),
             budget: Budget::new(backend.traffic.retry_budget, now),
             figures: Arc::default(),
+            mirrors: MirrorFigures::default(),
             current: Mutex::new(Current {
                 backend: Weak::new(),
                 endpoints: HashMap::new(),
@@ -116,16 +120,19 @@ fn labels(backend: &Backend, workload: Option<&ObjectName>) -> DestinationLabels
     }
 }
 
-/// Every destination, by Service and port. Shared by all proxies of the agent.
+/// Service, port, and whether its endpoints are IPv6.
+type Key = (ObjectName, u16, bool);
+
+/// Every destination, by Service, port and family. Shared by all proxies of the agent.
 #[derive(Debug, Default)]
 pub struct Destinations {
-    known: Mutex<HashMap<(ObjectName, u16), Arc<Destination>>>,
+    known: Mutex<HashMap<Key, Arc<Destination>>>,
 }
 
 impl Destinations {
     /// The destination that a backend stands for, with what the backend says in force.
     pub(super) fn of(&self, backend: &Arc<Backend>, now: Instant) -> Arc<Destination> {
-        let key = (backend.name.clone(), backend.port);
+        let key = (backend.name.clone(), backend.port, backend.is_ipv6);
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let destination = known
             .entry(key)
@@ -160,8 +167,8 @@ impl Destinations {
 
     /// A destination, if requests have gone to it.
     #[must_use]
-    pub fn get(&self, service: &ObjectName, port: u16) -> Option<Arc<Destination>> {
+    pub fn get(&self, service: &ObjectName, port: u16, is_ipv6: bool) -> Option<Arc<Destination>> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(&(service.clone(), port)).map(Arc::clone)
+        known.get(&(service.clone(), port, is_ipv6)).map(Arc::clone)
     }
 }
