@@ -2,13 +2,16 @@
 
 mod decode;
 mod document;
+mod duration;
 mod gateway;
 mod metadata;
 mod node;
 mod path;
 mod policy;
+mod policy_sections;
 mod policy_spec;
 mod report;
+mod route;
 mod service;
 mod slice;
 mod tree;

@@ -9,6 +9,7 @@ mod pattern;
 mod policy;
 mod problem;
 mod route;
+mod route_text;
 mod service;
 mod slice;
 mod traffic;
@@ -19,7 +20,9 @@ pub use node::{Node, NodeIdentity};
 pub use object::{Body, Kind, ObjectId, ObjectName};
 pub use parsed::{Object, ParsedFile};
 pub use pattern::Pattern;
-pub use policy::{Locality, Policy, PolicyTarget};
+pub use policy::{
+    BackendSections, CallSections, LoadBalancingSection, Locality, Policy, PolicyAim, PolicyTarget,
+};
 pub use problem::{ObjectLabel, Problem, Severity};
 pub use route::{
     BackendRef, Destination, Filters, GrpcMatch, HeaderMatch, HttpMatch, MirrorRef, ParentRef,

@@ -1,5 +1,6 @@
 //! L1: what the node should do, compiled from the manifests; pure data.
 
+mod attachment;
 mod catalog;
 mod check;
 mod claim;
@@ -7,12 +8,18 @@ mod compile;
 mod declaration;
 mod locality;
 mod order;
+mod policies;
+mod references;
+mod routing;
+mod state;
 mod topology;
+mod traffic;
 
 pub use catalog::{Capacity, Catalog, Update};
 pub use locality::{Rank, Rule, Selection};
 
 use crate::model::{AppProtocol, ObjectName};
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -37,8 +44,36 @@ pub struct PortPlan {
     pub protocol: Option<AppProtocol>,
     /// `sessionAffinity: ClientIP` timeout in seconds.
     pub affinity_timeout_s: Option<NonZeroU32>,
+    /// Whose connections the proxy takes.
+    pub routing: Routing,
     /// One entry per address family in use, IPv4 first.
     pub families: Vec<FamilyPlan>,
+}
+
+/// Whose connections to a port the proxy takes; everybody else's go straight to an endpoint.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Routing {
+    /// Everybody's: a producer route is attached, or a policy needs to see requests.
+    pub is_routed_for_all: bool,
+    /// Those of callers from these Kubernetes namespaces: they have routes of their own.
+    pub consumer_namespaces: BTreeSet<Arc<str>>,
+    /// `failureMode: Closed`: connections that cannot be taken are refused instead of going straight on.
+    pub is_closed_on_failure: bool,
+}
+
+impl Routing {
+    /// Whether nobody's connections are taken.
+    #[must_use]
+    pub fn is_direct(&self) -> bool {
+        !self.is_routed_for_all && self.consumer_namespaces.is_empty()
+    }
+
+    /// Whether connections of a caller from this Kubernetes namespace are taken; `None`: it is not known.
+    #[must_use]
+    pub fn is_routed_for(&self, caller_namespace: Option<&str>) -> bool {
+        let has_own = |namespace| self.consumer_namespaces.contains(namespace);
+        self.is_routed_for_all || caller_namespace.is_some_and(has_own)
+    }
 }
 
 /// One port of a Service in one address family: this is what has a table in the kernel.

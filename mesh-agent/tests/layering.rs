@@ -133,6 +133,7 @@ const ROOMS: &[Room] = &[
             "api",
             "lifecycle",
             "config",
+            "route",
             "plan",
             "source",
             "kernel",

@@ -5,10 +5,12 @@ use super::gateway::explain_foreign;
 use super::metadata::{Header, Texts, check_name, read_header};
 use super::path::{FieldPath, Step};
 use super::report::{FileReport, Report};
+use super::route::{self, Draft, Manifest};
 use super::tree::{Node, Value};
 use super::yaml::Documents;
 use super::{FILE_SIZE_MAX, node, policy, policy_spec, service, slice};
 use crate::model::{Body, Kind, Object, ObjectId, ObjectLabel, ParsedFile};
+use gateway_api::apis::experimental::{grpcroutes::GrpcRouteSpec, httproutes::HttpRouteSpec};
 use k8s_openapi::api::{core::v1 as core, discovery::v1 as discovery};
 use serde::de::DeserializeOwned;
 use std::path::Path;
@@ -105,7 +107,13 @@ impl Reader {
         let is_list = root.get("kind").and_then(Node::text).is_some_and(|kind| {
             matches!(
                 kind,
-                "List" | "ServiceList" | "EndpointSliceList" | "NodeList"
+                "List"
+                    | "ServiceList"
+                    | "EndpointSliceList"
+                    | "NodeList"
+                    | "MeshPolicyList"
+                    | "GRPCRouteList"
+                    | "HTTPRouteList"
             )
         });
         if is_list && let Value::Mapping(entries) = &mut root.value {
@@ -140,6 +148,8 @@ impl Reader {
             ("v1", "Node") => Kind::Node,
             ("discovery.k8s.io/v1", "EndpointSlice") => Kind::EndpointSlice,
             ("mesh.dev/v1alpha1", "MeshPolicy") => Kind::MeshPolicy,
+            ("gateway.networking.k8s.io/v1", "GRPCRoute") => Kind::GrpcRoute,
+            ("gateway.networking.k8s.io/v1", "HTTPRoute") => Kind::HttpRoute,
             _ => {
                 let Header {
                     api_version,
@@ -157,7 +167,7 @@ impl Reader {
             kind,
             name: self.texts.name(&label.namespace, &label.name),
         };
-        let body = self.read_body(kind, root, label);
+        let body = self.read_body(&id, root, label);
         if !id.name.name.is_empty() {
             self.objects.push(Object {
                 id,
@@ -167,10 +177,11 @@ impl Reader {
         }
     }
 
-    fn read_body(&mut self, kind: Kind, root: &Node<'_>, label: ObjectLabel) -> Option<Body> {
+    fn read_body(&mut self, id: &ObjectId, root: &Node<'_>, label: ObjectLabel) -> Option<Body> {
         let texts = &mut self.texts;
         let file = &mut self.report;
-        match kind {
+        let namespace = &id.name.namespace;
+        match id.kind {
             Kind::Service => read_typed(file, root, label, |service: &core::Service, report| {
                 Body::Service(service::convert(service, texts, report))
             }),
@@ -190,7 +201,29 @@ impl Reader {
                 root,
                 label,
                 |policy: &policy_spec::MeshPolicy, report| {
-                    Body::Policy(policy::convert(policy, texts, report))
+                    Body::Policy(Box::new(policy::convert(policy, namespace, texts, report)))
+                },
+            ),
+            Kind::GrpcRoute => read_typed(
+                file,
+                root,
+                label,
+                |route: &Manifest<GrpcRouteSpec>, report| {
+                    Body::Route(route::convert_grpc(
+                        route,
+                        Draft::new(namespace, texts, report),
+                    ))
+                },
+            ),
+            Kind::HttpRoute => read_typed(
+                file,
+                root,
+                label,
+                |route: &Manifest<HttpRouteSpec>, report| {
+                    Body::Route(route::convert_http(
+                        route,
+                        Draft::new(namespace, texts, report),
+                    ))
                 },
             ),
         }

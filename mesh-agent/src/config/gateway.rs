@@ -4,9 +4,13 @@
 pub(super) fn explain_foreign(api_version: &str, kind: &str) -> (String, &'static str) {
     let group = api_version.split_once('/').map_or("", |(group, _)| group);
     match (group, kind) {
+        ("gateway.networking.k8s.io", "GRPCRoute" | "HTTPRoute") => (
+            format!("{api_version} {kind} is not a version the mesh reads and has no effect"),
+            "use gateway.networking.k8s.io/v1, which has all that older versions have",
+        ),
         ("gateway.networking.k8s.io" | "gateway.networking.x-k8s.io", _) => (
-            format!("{kind} is not in force: the Services it names stay on the direct path"),
-            "requests are balanced per connection and not routed; remove the object if you rely on it",
+            format!("{kind} is not in force: the mesh does nothing of what it says"),
+            "of Gateway API the mesh knows GRPCRoute and HTTPRoute; remove the object if you rely on it",
         ),
         ("mesh.dev", _) => (
             format!("{api_version} {kind} is not known and has no effect"),

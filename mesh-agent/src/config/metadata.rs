@@ -62,7 +62,8 @@ pub(super) fn check_name(label: &ObjectLabel, report: &mut Report<'_, '_>) {
     }
 }
 
-fn is_dns_name(name: &str) -> bool {
+/// Whether a text is a DNS name (RFC 1123), as names of objects, namespaces, rules and ports are.
+pub(super) fn is_dns_name(name: &str) -> bool {
     let is_edge = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
     let bytes = name.as_bytes();
     bytes.len() <= NAME_LENGTH_MAX

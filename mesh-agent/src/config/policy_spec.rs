@@ -1,19 +1,16 @@
 //! `mesh.dev/v1alpha1` MeshPolicy as manifests write it.
-//!
-//! The whole form is here so that misspelt fields and wrong types are found in every section; what is not in force yet
-//! is decoded for that reason only.
-#![expect(
-    dead_code,
-    reason = "sections that are not in force are decoded to check their form"
-)]
 
+use super::duration::Duration;
 use crate::model::Locality;
+use k8s_openapi::ByteString;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use mesh_common::meter::StatusCode;
 use serde::Deserialize;
 use serde::de::{Error, Unexpected};
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(dead_code, reason = "decoded to check the form: read with the header")]
 pub(super) struct MeshPolicy {
     api_version: String,
     kind: String,
@@ -27,16 +24,16 @@ pub(super) struct MeshPolicy {
 pub(super) struct Spec {
     #[serde(default)]
     pub(super) target_refs: Vec<TargetRef>,
-    failure_mode: Option<FailureMode>,
+    pub(super) failure_mode: Option<FailureMode>,
     pub(super) load_balancing: Option<LoadBalancing>,
-    timeouts: Option<Timeouts>,
-    retry: Option<Retry>,
-    circuit_breaker: Option<CircuitBreaker>,
-    outlier_detection: Option<OutlierDetection>,
-    rate_limit: Option<RateLimit>,
-    fault: Option<Fault>,
-    fallback: Option<Fallback>,
-    connection: Option<Connection>,
+    pub(super) timeouts: Option<Timeouts>,
+    pub(super) retry: Option<Retry>,
+    pub(super) circuit_breaker: Option<CircuitBreaker>,
+    pub(super) outlier_detection: Option<OutlierDetection>,
+    pub(super) rate_limit: Option<RateLimit>,
+    pub(super) fault: Option<Fault>,
+    pub(super) fallback: Option<Fallback>,
+    pub(super) connection: Option<Connection>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -49,8 +46,8 @@ pub(super) struct TargetRef {
     pub(super) section_name: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
-enum FailureMode {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub(super) enum FailureMode {
     Open,
     Closed,
 }
@@ -58,14 +55,14 @@ enum FailureMode {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct LoadBalancing {
-    algorithm: Option<Algorithm>,
-    hash_on: Option<HashOn>,
+    pub(super) algorithm: Option<Algorithm>,
+    pub(super) hash_on: Option<HashOn>,
     pub(super) locality: Option<Locality>,
-    slow_start: Option<Duration>,
+    pub(super) slow_start: Option<Duration>,
 }
 
-#[derive(Debug, Deserialize)]
-enum Algorithm {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub(super) enum Algorithm {
     PeakEwma,
     LeastRequest,
     RoundRobin,
@@ -74,125 +71,126 @@ enum Algorithm {
 }
 
 #[derive(Debug, Deserialize)]
-struct HashOn {
-    header: Option<String>,
-    source: Option<bool>,
+pub(super) struct HashOn {
+    pub(super) header: Option<String>,
+    pub(super) source: Option<bool>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Timeouts {
-    request: Option<Duration>,
-    backend_request: Option<Duration>,
-    stream_idle: Option<Duration>,
+pub(super) struct Timeouts {
+    pub(super) request: Option<Duration>,
+    pub(super) backend_request: Option<Duration>,
+    pub(super) stream_idle: Option<Duration>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Retry {
-    attempts: Option<u32>,
-    codes: Option<Vec<String>>,
-    backoff: Option<Backoff>,
-    budget: Option<Budget>,
+pub(super) struct Retry {
+    pub(super) attempts: Option<u32>,
+    pub(super) codes: Option<Vec<Code>>,
+    pub(super) backoff: Option<Backoff>,
+    pub(super) budget: Option<Budget>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Backoff {
-    base: Option<Duration>,
-    max: Option<Duration>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Budget {
-    percent: Option<Percent>,
-    interval: Option<Duration>,
-    min_retry_rate: Option<MinRetryRate>,
-}
-
-#[derive(Debug, Deserialize)]
-struct MinRetryRate {
-    count: Option<u32>,
-    interval: Option<Duration>,
+pub(super) struct Backoff {
+    pub(super) base: Option<Duration>,
+    pub(super) max: Option<Duration>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct CircuitBreaker {
-    max_connections: Option<u32>,
-    max_requests: Option<u32>,
-    max_pending: Option<u32>,
+pub(super) struct Budget {
+    pub(super) percent: Option<Percent>,
+    pub(super) interval: Option<Duration>,
+    pub(super) min_retry_rate: Option<MinRetryRate>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct MinRetryRate {
+    pub(super) count: Option<u32>,
+    pub(super) interval: Option<Duration>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct OutlierDetection {
-    consecutive_failures: Option<u32>,
-    failure_percentage: Option<FailurePercentage>,
-    codes: Option<Vec<String>>,
-    interval: Option<Duration>,
-    base_ejection_time: Option<Duration>,
-    max_ejection_time: Option<Duration>,
-    max_ejection_percent: Option<Percent>,
+pub(super) struct CircuitBreaker {
+    pub(super) max_connections: Option<u32>,
+    pub(super) max_requests: Option<u32>,
+    pub(super) max_pending: Option<u32>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct FailurePercentage {
-    threshold: Option<Percent>,
-    request_volume: Option<u32>,
-    minimum_hosts: Option<u32>,
+pub(super) struct OutlierDetection {
+    pub(super) consecutive_failures: Option<u32>,
+    pub(super) failure_percentage: Option<FailurePercentage>,
+    pub(super) codes: Option<Vec<Code>>,
+    pub(super) interval: Option<Duration>,
+    pub(super) base_ejection_time: Option<Duration>,
+    pub(super) max_ejection_time: Option<Duration>,
+    pub(super) max_ejection_percent: Option<Percent>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct RateLimit {
-    requests_per_second: u32,
-    burst: Option<u32>,
-    per: Option<RatePer>,
+pub(super) struct FailurePercentage {
+    pub(super) threshold: Option<Percent>,
+    pub(super) request_volume: Option<u32>,
+    pub(super) minimum_hosts: Option<u32>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RateLimit {
+    pub(super) requests_per_second: u32,
+    pub(super) burst: Option<u32>,
+    pub(super) per: Option<RatePer>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
-enum RatePer {
+pub(super) enum RatePer {
     Source(RateSource),
     Header { header: String },
 }
 
-#[derive(Debug, Deserialize)]
-enum RateSource {
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(super) enum RateSource {
     Source,
 }
 
 #[derive(Debug, Deserialize)]
-struct Fault {
-    delay: Option<Delay>,
-    abort: Option<Abort>,
+pub(super) struct Fault {
+    pub(super) delay: Option<Delay>,
+    pub(super) abort: Option<Abort>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Delay {
-    percent: Percent,
-    duration: Duration,
+pub(super) struct Delay {
+    pub(super) percent: Percent,
+    pub(super) duration: Duration,
 }
 
 #[derive(Debug, Deserialize)]
-struct Abort {
-    percent: Percent,
-    status: String,
+pub(super) struct Abort {
+    pub(super) percent: Percent,
+    pub(super) status: Code,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Fallback {
-    on: Option<Vec<FallbackReason>>,
-    backend_ref: Option<BackendRef>,
-    status: Option<String>,
-    message: Option<String>,
-    response: Option<String>,
+pub(super) struct Fallback {
+    pub(super) on: Option<Vec<FallbackReason>>,
+    pub(super) backend_ref: Option<BackendRef>,
+    pub(super) status: Option<Code>,
+    pub(super) message: Option<String>,
+    /// One message, base64.
+    pub(super) response: Option<ByteString>,
 }
 
-#[derive(Debug, Deserialize)]
-enum FallbackReason {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub(super) enum FallbackReason {
     NoEndpoint,
     ConnectFailure,
     CircuitOpen,
@@ -200,21 +198,21 @@ enum FallbackReason {
 }
 
 #[derive(Debug, Deserialize)]
-struct BackendRef {
-    name: String,
-    namespace: Option<String>,
-    port: u16,
+pub(super) struct BackendRef {
+    pub(super) name: String,
+    pub(super) namespace: Option<String>,
+    pub(super) port: u16,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Connection {
-    max_age: Option<Duration>,
+pub(super) struct Connection {
+    pub(super) max_age: Option<Duration>,
 }
 
 /// A share in percent.
-#[derive(Debug)]
-struct Percent(f64);
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Percent(pub(super) f64);
 
 impl<'de> Deserialize<'de> for Percent {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -230,59 +228,29 @@ impl<'de> Deserialize<'de> for Percent {
     }
 }
 
-/// A duration in the form of Gateway API (GEP-2257): one to four groups of up to five digits and `h`, `m`, `s` or `ms`.
-#[derive(Debug)]
-struct Duration(String);
+/// The name of a gRPC status other than OK: failures are what policies are about.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Code(pub(super) u8);
 
-impl<'de> Deserialize<'de> for Duration {
+impl<'de> Deserialize<'de> for Code {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        if is_duration(&text) {
-            return Ok(Self(text));
-        }
-        let expected = "a duration like 2s, 500ms or 1h30m";
-        Err(D::Error::invalid_value(Unexpected::Str(&text), &expected))
-    }
-}
-
-fn is_duration(text: &str) -> bool {
-    let mut rest = text;
-    let mut groups = 0;
-    while !rest.is_empty() {
-        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-        let unit_and_rest = &rest[digits..];
-        let after = ["ms", "h", "m", "s"]
+        let known = StatusCode::ALL
             .iter()
-            .find_map(|unit| unit_and_rest.strip_prefix(unit));
-        let (1..=5, Some(after)) = (digits, after) else {
-            return false;
-        };
-        rest = after;
-        groups += 1;
+            .take(usize::from(Self::COUNT))
+            .skip(1);
+        (1..)
+            .zip(known)
+            .find(|(_, (_, name))| *name == text)
+            .map(|(number, _)| Self(number))
+            .ok_or_else(|| {
+                let expected = "the name of a gRPC status other than OK, like UNAVAILABLE";
+                D::Error::invalid_value(Unexpected::Str(&text), &expected)
+            })
     }
-    (1..=4).contains(&groups)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::is_duration;
-
-    #[test]
-    fn durations_have_the_form_of_gateway_api() {
-        for (text, is_valid) in [
-            ("2s", true),
-            ("500ms", true),
-            ("1h30m", true),
-            ("0s", true),
-            ("", false),
-            ("5", false),
-            ("1.5s", false),
-            ("-1s", false),
-            ("100000s", false),
-            ("1h1m1s1ms1h", false),
-            ("1 s", false),
-        ] {
-            assert_eq!(is_duration(text), is_valid, "{text:?}");
-        }
-    }
+impl Code {
+    /// Statuses of gRPC.
+    const COUNT: u8 = 17;
 }

@@ -1,6 +1,6 @@
 //! The identity of a configuration object, and what it may contain.
 
-use super::{Node, Policy, Service, Slice};
+use super::{Node, Policy, Route, Service, Slice};
 use std::fmt;
 use std::sync::Arc;
 
@@ -44,6 +44,10 @@ pub enum Kind {
     Node,
     /// `mesh.dev/v1alpha1/MeshPolicy`.
     MeshPolicy,
+    /// `gateway.networking.k8s.io/v1/GRPCRoute`.
+    GrpcRoute,
+    /// `gateway.networking.k8s.io/v1/HTTPRoute`.
+    HttpRoute,
 }
 
 impl Kind {
@@ -55,6 +59,8 @@ impl Kind {
             Self::EndpointSlice => "EndpointSlice",
             Self::Node => "Node",
             Self::MeshPolicy => "MeshPolicy",
+            Self::GrpcRoute => "GRPCRoute",
+            Self::HttpRoute => "HTTPRoute",
         }
     }
 }
@@ -75,7 +81,7 @@ impl fmt::Display for ObjectId {
 }
 
 /// What an object says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Body {
     /// A Service.
     Service(Service),
@@ -84,5 +90,7 @@ pub enum Body {
     /// A Node.
     Node(Node),
     /// A MeshPolicy.
-    Policy(Policy),
+    Policy(Box<Policy>),
+    /// A GRPCRoute or HTTPRoute.
+    Route(Route),
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// One object of a file.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Object {
     /// Which.
     pub id: ObjectId,
@@ -16,7 +16,7 @@ pub struct Object {
 }
 
 /// A manifest file as parsed and checked on its own.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ParsedFile {
     /// Its path.
     pub file: Arc<Path>,

@@ -5,11 +5,13 @@ use super::claim::Claims;
 use super::compile::{Facts, compile};
 use super::declaration::{Declarations, Transition};
 use super::order::order;
+use super::references::References;
+use super::routing::Routes;
+use super::state::{ServiceState, as_service};
 use super::topology::Topology;
 use super::{ServiceChange, ServicePlan};
-use crate::model::{
-    Body, Kind, NodeIdentity, ObjectId, ObjectName, ParsedFile, Policy, Problem, Service, Slice,
-};
+use crate::model::{Body, Kind, NodeIdentity, ObjectId, ObjectName, ParsedFile, Problem};
+use crate::route::RouteTable;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
@@ -28,54 +30,10 @@ pub struct Capacity {
 pub struct Update {
     /// Changes of Services, in the order in which they are to be applied.
     pub changes: Vec<ServiceChange>,
+    /// What is routed now; `None`: as before. While the changes are applied, [`RouteTable::with`] of both holds.
+    pub routes: Option<Arc<RouteTable>>,
     /// The generation of the configuration, this batch included.
     pub generation: u64,
-}
-
-/// Everything that concerns one Service, whether or not it exists itself.
-#[derive(Debug, Default)]
-pub(super) struct ServiceState {
-    /// The Service.
-    pub(super) service: Option<Arc<Body>>,
-    /// Its slices by name.
-    pub(super) slices: BTreeMap<Arc<str>, Arc<Body>>,
-    /// The policies that target it, by name.
-    pub(super) policies: BTreeMap<Arc<str>, Arc<Body>>,
-    /// What follows from them.
-    plan: Option<Arc<ServicePlan>>,
-}
-
-impl ServiceState {
-    fn is_empty(&self) -> bool {
-        self.service.is_none() && self.slices.is_empty() && self.policies.is_empty()
-    }
-
-    /// The Service, if there is one.
-    pub(super) fn service(&self) -> Option<&Service> {
-        as_service(self.service.as_ref())
-    }
-
-    /// Its slices in the order of their names.
-    pub(super) fn slices(&self) -> impl Iterator<Item = (&Arc<str>, &Slice)> {
-        self.slices.iter().filter_map(|(name, body)| match &**body {
-            Body::Slice(slice) => Some((name, slice)),
-            Body::Service(_) | Body::Node(_) | Body::Policy(_) => None,
-        })
-    }
-
-    /// The policies that target it: the older, then the one whose name comes first, wins.
-    pub(super) fn policies(&self) -> Vec<(&Arc<str>, &Policy)> {
-        let policies = self
-            .policies
-            .iter()
-            .filter_map(|(name, body)| match &**body {
-                Body::Policy(policy) => Some((name, policy)),
-                Body::Service(_) | Body::Node(_) | Body::Slice(_) => None,
-            });
-        let mut policies: Vec<_> = policies.collect();
-        policies.sort_by_key(|(_, policy)| policy.created_s.unwrap_or(i64::MAX));
-        policies
-    }
 }
 
 /// Everything the manifests say, and the plans that follow from it.
@@ -84,6 +42,8 @@ pub struct Catalog {
     declarations: Declarations,
     services: BTreeMap<ObjectName, ServiceState>,
     claims: Claims,
+    references: References,
+    routes: Routes,
     topology: Topology,
     capacity: Option<Capacity>,
     used: Capacity,
@@ -98,6 +58,8 @@ impl Catalog {
             declarations: Declarations::default(),
             services: BTreeMap::new(),
             claims: Claims::default(),
+            references: References::default(),
+            routes: Routes::default(),
             topology: Topology::new(node),
             capacity: None,
             used: Capacity {
@@ -128,14 +90,18 @@ impl Catalog {
             self.index(&transition, &mut touched);
         }
         let mut changes = Vec::new();
-        for name in touched {
+        for name in &touched {
             if let Some(change) = self.recompile(name) {
                 self.count(change.old.as_deref(), change.new.as_deref());
                 changes.push(change);
             }
         }
+        let is_other = self
+            .routes
+            .refresh(&touched, &self.services, &self.references);
         Update {
             changes: order(changes),
+            routes: is_other.then(|| Arc::clone(self.routes.table())),
             generation: self.generation,
         }
     }
@@ -152,24 +118,28 @@ impl Catalog {
                 touched.insert(id.name.clone());
                 self.state(&id.name).service.clone_from(new);
             }
-            Kind::EndpointSlice | Kind::MeshPolicy => {
-                for body in [old, new].into_iter().flatten() {
-                    for service in referred(&id.name, body) {
-                        self.members(id.kind, &service).remove(&id.name.name);
+            Kind::EndpointSlice => {
+                for (body, is_new) in [(old, false), (new, true)] {
+                    if let Some((service, body)) = body.as_ref().and_then(|b| owner(&id.name, b)) {
+                        let slices = &mut self.state(&service).slices;
+                        slices.remove(&id.name.name);
+                        if is_new {
+                            slices.insert(Arc::clone(&id.name.name), body);
+                        }
                         touched.insert(service);
                     }
                 }
-                if let Some(body) = new {
-                    for service in referred(&id.name, body) {
-                        let members = self.members(id.kind, &service);
-                        members.insert(Arc::clone(&id.name.name), Arc::clone(body));
-                    }
-                }
+            }
+            Kind::MeshPolicy | Kind::GrpcRoute | Kind::HttpRoute => {
+                self.refer(id, old.as_ref(), false, touched);
+                self.references.set(id, old.as_ref(), new.as_ref());
+                self.refer(id, new.as_ref(), true, touched);
             }
             Kind::Node => {
                 let node = match new.as_deref() {
                     Some(Body::Node(node)) => Some(node.clone()),
-                    Some(Body::Service(_) | Body::Slice(_) | Body::Policy(_)) | None => None,
+                    Some(Body::Service(_) | Body::Slice(_) | Body::Policy(_) | Body::Route(_))
+                    | None => None,
                 };
                 if self.topology.set_node(&id.name.name, node) {
                     touched.extend(self.services.keys().cloned());
@@ -182,27 +152,52 @@ impl Catalog {
         self.services.entry(name.clone()).or_default()
     }
 
-    fn members(&mut self, kind: Kind, service: &ObjectName) -> &mut BTreeMap<Arc<str>, Arc<Body>> {
-        let state = self.state(service);
-        match kind {
-            Kind::MeshPolicy => &mut state.policies,
-            Kind::EndpointSlice | Kind::Service | Kind::Node => &mut state.slices,
+    /// Adds a route or policy to the Services it is about, or takes it out, and notes them.
+    fn refer(
+        &mut self,
+        id: &ObjectId,
+        body: Option<&Arc<Body>>,
+        is_new: bool,
+        touched: &mut BTreeSet<ObjectName>,
+    ) {
+        let Some(body) = body else {
+            return;
+        };
+        for service in direct(id, body) {
+            let state = self.state(&service);
+            match (id.kind, is_new) {
+                (Kind::MeshPolicy, true) => {
+                    state
+                        .policies
+                        .insert(Arc::clone(&id.name.name), Arc::clone(body));
+                }
+                (Kind::MeshPolicy, false) => {
+                    state.policies.remove(&id.name.name);
+                }
+                (_, true) => {
+                    state.routes.insert(id.clone(), Arc::clone(body));
+                }
+                (_, false) => {
+                    state.routes.remove(id);
+                }
+            }
         }
+        touched.extend(self.references.touched_by(id, body));
     }
 
     /// Compiles a Service anew; `None` if its plan stays as it is.
-    fn recompile(&mut self, name: ObjectName) -> Option<ServiceChange> {
-        let state = self.services.get_mut(&name)?;
+    fn recompile(&mut self, name: &ObjectName) -> Option<ServiceChange> {
+        let state = self.services.get_mut(name)?;
         let new = state.service().map(|service| {
-            let policies = state.policies().into_iter();
             Arc::new(compile(&Facts {
-                name: &name,
+                name,
                 service,
                 slices: state.slices().map(|(_, slice)| slice).collect(),
-                policies: policies.map(|(_, policy)| policy).collect(),
+                policies: state.policies(name),
+                routes: state.routes(),
                 lost: self
                     .claims
-                    .lost(&name, service)
+                    .lost(name, service)
                     .map(|(frontend, _)| frontend)
                     .collect(),
                 topology: &self.topology,
@@ -210,15 +205,19 @@ impl Catalog {
         });
         if new == state.plan {
             if state.is_empty() {
-                self.services.remove(&name);
+                self.services.remove(name);
             }
             return None;
         }
         let old = std::mem::replace(&mut state.plan, new.clone());
         if state.is_empty() {
-            self.services.remove(&name);
+            self.services.remove(name);
         }
-        Some(ServiceChange { name, old, new })
+        Some(ServiceChange {
+            name: name.clone(),
+            old,
+            new,
+        })
     }
 
     fn count(&mut self, old: Option<&ServicePlan>, new: Option<&ServicePlan>) {
@@ -238,6 +237,12 @@ impl Catalog {
     #[must_use]
     pub fn service(&self, name: &ObjectName) -> Option<&Arc<ServicePlan>> {
         self.services.get(name)?.plan.as_ref()
+    }
+
+    /// What is routed.
+    #[must_use]
+    pub const fn routes(&self) -> &Arc<RouteTable> {
+        self.routes.table()
     }
 
     /// Everything wrong at the moment, in config order. Costs time in proportion to the whole configuration.
@@ -273,8 +278,13 @@ impl Catalog {
     }
 
     /// Every Service that exists or is referred to.
-    pub(super) fn states(&self) -> impl Iterator<Item = (&ObjectName, &ServiceState)> {
-        self.services.iter()
+    pub(super) const fn states(&self) -> &BTreeMap<ObjectName, ServiceState> {
+        &self.services
+    }
+
+    /// Who refers to whom.
+    pub(super) const fn references(&self) -> &References {
+        &self.references
     }
 
     /// Which files declare what.
@@ -298,24 +308,36 @@ impl Catalog {
     }
 }
 
-fn as_service(body: Option<&Arc<Body>>) -> Option<&Service> {
-    match &**body? {
-        Body::Service(service) => Some(service),
-        Body::Slice(_) | Body::Node(_) | Body::Policy(_) => None,
+/// The Service that a slice belongs to, and the slice.
+fn owner(name: &ObjectName, body: &Arc<Body>) -> Option<(ObjectName, Arc<Body>)> {
+    match &**body {
+        Body::Slice(slice) if !slice.service.is_empty() => {
+            let service = ObjectName {
+                namespace: Arc::clone(&name.namespace),
+                name: Arc::clone(&slice.service),
+            };
+            Some((service, Arc::clone(body)))
+        }
+        Body::Slice(_) | Body::Service(_) | Body::Node(_) | Body::Policy(_) | Body::Route(_) => {
+            None
+        }
     }
 }
 
-/// The Services that a slice or policy refers to.
-fn referred(name: &ObjectName, body: &Body) -> BTreeSet<ObjectName> {
-    let service = |service: &Arc<str>| ObjectName {
-        namespace: Arc::clone(&name.namespace),
-        name: Arc::clone(service),
-    };
+/// The Services that a route or policy names as what it is about.
+fn direct(id: &ObjectId, body: &Body) -> BTreeSet<ObjectName> {
     match body {
-        Body::Slice(slice) if slice.service.is_empty() => BTreeSet::new(),
-        Body::Slice(slice) => BTreeSet::from([service(&slice.service)]),
-        Body::Policy(policy) => policy.targets.iter().map(|t| service(&t.service)).collect(),
-        Body::Service(_) | Body::Node(_) => BTreeSet::new(),
+        Body::Policy(policy) => {
+            let targets = policy.targets.iter();
+            targets
+                .filter_map(|target| target.service(&id.name.namespace))
+                .collect()
+        }
+        Body::Route(route) => {
+            let parents = route.parents.iter();
+            parents.map(|parent| parent.service.clone()).collect()
+        }
+        Body::Service(_) | Body::Slice(_) | Body::Node(_) => BTreeSet::new(),
     }
 }
 

@@ -1,6 +1,10 @@
 //! What is wrong between objects: duplicates, conflicts, references that lead nowhere, capacity.
 
-use super::catalog::{Catalog, ServiceState};
+mod policy;
+mod route;
+
+use super::catalog::Catalog;
+use super::state::ServiceState;
 use crate::model::{Kind, ObjectId, ObjectLabel, ObjectName, Problem, Service, Severity};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -17,7 +21,15 @@ pub(super) fn check_across_files(catalog: &Catalog, problems: &mut Vec<Problem>)
             }
             None => check_orphans(catalog, name, state, problems),
         }
-        check_policies(catalog, name, state, problems);
+        policy::check_of_service(catalog, name, state, problems);
+        route::check_of_service(catalog, name, state, problems);
+    }
+    for route in catalog.references().targeted() {
+        policy::check_of_route(catalog, route, problems);
+    }
+    policy::check_fallbacks(catalog, problems);
+    for (id, found) in catalog.references().routes() {
+        route::check_references(catalog, id, found, problems);
     }
     check_capacity(catalog, problems);
 }
@@ -151,60 +163,6 @@ fn check_orphans(
         let name = sibling(service, slice);
         add(catalog, Kind::EndpointSlice, &name, finding, problems);
     }
-}
-
-fn check_policies(
-    catalog: &Catalog,
-    service: &ObjectName,
-    state: &ServiceState,
-    problems: &mut Vec<Problem>,
-) {
-    let mut taken: Vec<(Option<&str>, &str)> = Vec::new();
-    for (policy_name, policy) in state.policies() {
-        let own_targets = policy.targets.iter().filter(|t| t.service == service.name);
-        for target in own_targets {
-            let path = format!("spec.targetRefs[{}]", target.index);
-            let port = target.port.as_deref();
-            let is_known = state.service().map(|service| {
-                let mut ports = service.ports.iter();
-                port.is_none() || ports.any(|p| Some(&*p.name) == port)
-            });
-            let message = match is_known {
-                None => Some(format!(
-                    "there is no Service {service}: the target has no effect"
-                )),
-                Some(false) => Some(format!("Service {service} has no TCP port of this name")),
-                Some(true) => None,
-            };
-            let winner = taken.iter().find(|(taken_port, _)| *taken_port == port);
-            let conflict = winner.filter(|_| policy.locality.is_some());
-            let conflict = conflict.map(|(_, winner)| {
-                format!("conflicts with MeshPolicy {winner}, which comes first (older, else by name) and keeps the target")
-            });
-            for (severity, message) in [(Severity::Warning, message), (Severity::Error, conflict)] {
-                let Some(message) = message else { continue };
-                let finding = Finding {
-                    severity,
-                    path: path.clone(),
-                    value: Some(target_text(&target.service, port)),
-                    message,
-                    remedy: "target an existing Service port that no other policy sets loadBalancing for",
-                };
-                let name = sibling(service, policy_name);
-                add(catalog, Kind::MeshPolicy, &name, finding, problems);
-            }
-            if policy.locality.is_some() {
-                taken.push((port, policy_name));
-            }
-        }
-    }
-}
-
-fn target_text(service: &str, port: Option<&str>) -> String {
-    port.map_or_else(
-        || format!("`{service}`"),
-        |port| format!("`{service}` port `{port}`"),
-    )
 }
 
 fn sibling(of: &ObjectName, name: &Arc<str>) -> ObjectName {

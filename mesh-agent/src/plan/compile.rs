@@ -1,9 +1,11 @@
 //! One Service, its slices and its policies to what the node does for it: a pure function.
 
+use super::attachment::{self, Attachment};
 use super::locality::{Candidate, choose};
+use super::policies::{self, Chain};
 use super::topology::Topology;
-use super::{EndpointPlan, FamilyPlan, PortPlan, ServicePlan, Standing};
-use crate::model::{Endpoint, Locality, ObjectName, Policy, Service, ServicePort, Slice};
+use super::{EndpointPlan, FamilyPlan, PortPlan, Routing, ServicePlan, Standing};
+use crate::model::{Endpoint, Locality, ObjectName, Service, ServicePort, Slice};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::net::{IpAddr, SocketAddr};
@@ -18,7 +20,9 @@ pub(super) struct Facts<'a> {
     /// Its slices, in the order of their names.
     pub(super) slices: Vec<&'a Slice>,
     /// The policies that target it, the winning ones first.
-    pub(super) policies: Vec<&'a Policy>,
+    pub(super) policies: Vec<policies::Named<'a>>,
+    /// The routes attached to it, in the order that decides ties.
+    pub(super) routes: Vec<attachment::Named<'a>>,
     /// Cluster IPs and ports that an older Service has.
     pub(super) lost: Vec<(IpAddr, u16)>,
     /// Where everything stands.
@@ -36,7 +40,10 @@ pub(super) fn compile(facts: &Facts<'_>) -> ServicePlan {
 
 fn compile_port(facts: &Facts<'_>, port: &ServicePort) -> PortPlan {
     let endpoints = endpoints_of(facts, port);
-    let locality = locality_of(&facts.policies, &facts.name.name, &port.name);
+    let mut policies = Chain::default();
+    policies.push_service(&facts.name.name, &port.name, &facts.policies);
+    let balancing = policies.find(|policy| policy.backend.load_balancing.as_ref());
+    let locality = balancing.map_or(Locality::default(), |(_, section)| section.locality);
     let mut families = Vec::new();
     for is_ipv6 in [false, true] {
         let cluster_ips: Vec<IpAddr> = facts
@@ -59,6 +66,7 @@ fn compile_port(facts: &Facts<'_>, port: &ServicePort) -> PortPlan {
         name: Some(&port.name).filter(|name| !name.is_empty()).cloned(),
         protocol: port.protocol,
         affinity_timeout_s: facts.service.affinity_timeout_s,
+        routing: routing_of(facts, port, &policies),
         families,
     }
 }
@@ -91,17 +99,11 @@ const fn fitness(endpoint: &Endpoint) -> (bool, bool) {
     (endpoint.is_ready, endpoint.is_serving)
 }
 
-/// The locality rule of a port: a policy for the port goes before one for the whole Service.
-fn locality_of(policies: &[&Policy], service: &str, port: &str) -> Locality {
-    let targets = |policy: &Policy, wanted: Option<&str>| {
-        let mut targets = policy.targets.iter();
-        targets.any(|target| *target.service == *service && target.port.as_deref() == wanted)
-    };
-    let find = |wanted: Option<&str>| {
-        let matching = policies.iter().filter(|policy| targets(policy, wanted));
-        matching.filter_map(|policy| policy.locality).next()
-    };
-    find(Some(port)).or_else(|| find(None)).unwrap_or_default()
+fn routing_of(facts: &Facts<'_>, port: &ServicePort, policies: &Chain<'_>) -> Routing {
+    let closed = policies.find(|policy| policy.backend.is_closed_on_failure);
+    let has_policy = attachment::is_routable(port.protocol) && policies.is_about_requests();
+    let is_closed_on_failure = closed.is_some_and(|(_, is_closed)| is_closed);
+    Attachment::of(facts.name, port, &facts.routes).routing(has_policy, is_closed_on_failure)
 }
 
 fn compile_family(

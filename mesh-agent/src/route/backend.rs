@@ -5,13 +5,15 @@ use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-/// A Service port that requests are sent to. Balancers belong to `name` and `port` and outlive it.
+/// A Service port that requests are sent to. Balancers belong to `name`, `port` and `is_ipv6` and outlive it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Backend {
     /// The Service: `destination_service` and `destination_namespace` of every metric.
     pub name: ObjectName,
     /// The service port.
     pub port: u16,
+    /// The family of its endpoints: the caller's own where there are any of it.
+    pub is_ipv6: bool,
     /// The endpoints this node may use by the Service's own rules, ordered by address; empty: none is ready.
     pub endpoints: Arc<[BackendEndpoint]>,
     /// How requests to it are treated.

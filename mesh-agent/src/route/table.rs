@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// Every routed service port of the node. Immutable: a change makes a new one that shares what stays.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct RouteTable {
     ports: HashMap<SocketAddr, Arc<RoutedPort>>,
 }
@@ -41,7 +41,7 @@ impl RouteTable {
 }
 
 /// A service port that is routed for some callers or for all.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct RoutedPort {
     /// The Service that is called.
     pub service: ObjectName,

@@ -8,7 +8,9 @@ use crate::kernel::Capacities;
 use crate::kernel::quarantine::GRACE;
 use crate::kernel::steps::{EndpointState, Step};
 use crate::model::{AppProtocol, ObjectName};
-use crate::plan::{EndpointPlan, FamilyPlan, PortPlan, Rule, Selection, ServicePlan, Standing};
+use crate::plan::{
+    EndpointPlan, FamilyPlan, PortPlan, Routing, Rule, Selection, ServicePlan, Standing,
+};
 use mesh_common::address::SocketAddress;
 use mesh_common::names;
 use mesh_common::socket::Protocol;
@@ -75,6 +77,7 @@ fn plan(index: u8, headless: bool, affinity: u32, weights: &BTreeMap<u8, u32>) -
             name: None,
             protocol: None,
             affinity_timeout_s: NonZeroU32::new(affinity),
+            routing: Routing::default(),
             families: vec![FamilyPlan {
                 ipv6: false,
                 cluster_ips: ips,
