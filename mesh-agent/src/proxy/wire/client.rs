@@ -170,7 +170,7 @@ impl Driver {
     pub(in crate::proxy) fn ping(&mut self) {
         if let Some(pings) = &mut self.pings {
             // It fails if one is on its way or the connection is over.
-            if pings.send_ping(Ping::opaque()).is_err() {}
+            pings.send_ping(Ping::opaque()).ok();
         }
     }
 
@@ -178,7 +178,7 @@ impl Driver {
     pub(in crate::proxy) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if let Some(pings) = &mut self.pings {
             // Takes the answer, so that the next PING can be sent.
-            if pings.poll_pong(cx).is_ready() {}
+            let _answer = pings.poll_pong(cx);
         }
         // How it ended, its streams know.
         Pin::new(&mut self.connection).poll(cx).map(|_| ())
