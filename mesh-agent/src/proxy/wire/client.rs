@@ -144,7 +144,11 @@ impl Awaiting {
             Err(error) => Err(match Cut::of(&error) {
                 Cut::Lost | Cut::Unprocessed if self.log.is_unsent(self.stream) => Cut::Unsent,
                 Cut::Lost if self.log.is_unprocessed(self.stream) => Cut::Unprocessed,
-                cut => cut,
+                cut @ (Cut::Reset(_)
+                | Cut::Faulty(_)
+                | Cut::Unsent
+                | Cut::Unprocessed
+                | Cut::Lost) => cut,
             }),
         })
     }
