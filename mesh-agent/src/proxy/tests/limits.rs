@@ -1,7 +1,6 @@
 //! What a peer may make the proxy do.
 
 use super::support::*;
-use crate::lifecycle::Drain;
 use crate::model::CallTraffic;
 use crate::route::RouteTable;
 use h2::Reason;
@@ -124,7 +123,7 @@ async fn a_drain_lets_calls_finish_and_takes_no_new_ones() {
     let caller = mesh.caller().await;
     let (response, mut sender) = open(&caller, request("/shop.Cart/Add")).await;
     sender.send_data(message(b"x"), true).unwrap();
-    let drain = std::mem::replace(&mut mesh.drain, Drain::new());
+    let drain = std::mem::take(&mut mesh.drain);
     let drained = tokio::spawn(drain.finish(Duration::from_secs(60)));
 
     // The first GOAWAY takes every stream; the second one, a round trip later, none.
@@ -151,7 +150,7 @@ async fn a_drain_that_takes_too_long_cuts_calls_off() {
     while mesh.shared.figures.calls() == 0 {
         tokio::task::yield_now().await;
     }
-    let drain = std::mem::replace(&mut mesh.drain, Drain::new());
+    let drain = std::mem::take(&mut mesh.drain);
 
     assert!(!drain.finish(Duration::ZERO).await);
 
