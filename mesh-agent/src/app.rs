@@ -28,8 +28,9 @@ use crate::admin::{AdminServer, AgentInfo, Readers};
 use crate::api::Program;
 use crate::kernel::{self, Finding, Observer, Opened, Syncer};
 use crate::lifecycle::{Readiness, Step, StopSignals, Worker, WorkerError};
-use crate::observe::{Outcomes, Progress, Snapshot};
+use crate::observe::{Progress, Snapshot};
 use crate::plan::{Capacity, Catalog, ServiceChange};
+use crate::proxy::Shared;
 use crate::reconcile::{self, Inbox, Outlet, Reconciler, SyncReport};
 use crate::sampler::{Measurements, Sampler};
 use crate::source::file::FileSource;
@@ -118,7 +119,8 @@ impl Agent {
         let reconcile =
             reconcile::start(reconciler, outlet, sync, Instant::now).map_err(AppError::Thread)?;
         let (traces, sinks) = Traces::start(settings, observations)?;
-        let calls = RoutedCalls::new(call_source(), sinks);
+        let shared = Shared::new(OUTCOMES_MAX);
+        let calls = RoutedCalls::new(call_source(shared), sinks);
         let (sampler, observe) =
             Sampler::start(|| measurements(observer, calls)).map_err(AppError::Thread)?;
         let parts = ProxyParts {
@@ -311,11 +313,11 @@ fn synchronize(syncer: &mut Syncer, changes: &[ServiceChange], now: Instant) -> 
     }
 }
 
-fn call_source() -> CallSource {
+fn call_source(shared: Arc<Shared>) -> CallSource {
     CallSource {
-        outcomes: Arc::new(Outcomes::new(OUTCOMES_MAX)),
-        open: Arc::default(),
-        upstream: Box::new(Vec::new),
+        outcomes: Arc::clone(&shared.outcomes),
+        open: Arc::clone(&shared.open),
+        upstream: Box::new(move || shared.destinations.upstream()),
     }
 }
 
