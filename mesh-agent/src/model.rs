@@ -9,6 +9,7 @@ mod pattern;
 mod policy;
 mod problem;
 mod route;
+mod route_text;
 mod service;
 mod slice;
 mod traffic;

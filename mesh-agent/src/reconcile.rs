@@ -9,6 +9,7 @@
 //! The catalog and the kernel's tables have this one owner, so nothing is locked and nothing can be half applied.
 
 mod inquiry;
+mod routes;
 mod view;
 
 pub use inquiry::{Inquiries, NoAnswer, Overview};

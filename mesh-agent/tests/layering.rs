@@ -134,6 +134,7 @@ const ROOMS: &[Room] = &[
             "api",
             "lifecycle",
             "config",
+            "route",
             "plan",
             "source",
             "kernel",

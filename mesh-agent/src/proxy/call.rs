@@ -212,6 +212,16 @@ impl Call {
     }
 }
 
+impl Drop for Call {
+    fn drop(&mut self) {
+        let count = self.upload.count();
+        self.record.note(|outcome| {
+            outcome.request_bytes = count.bytes();
+            outcome.request_messages = if self.is_grpc { count.messages() } else { 0 };
+        });
+    }
+}
+
 /// The answer to a call that took too long.
 pub(super) fn timeout_reply(kind: TimeoutKind, whose: &RuleName) -> Reply {
     let message = match kind {

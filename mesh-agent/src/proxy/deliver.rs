@@ -50,7 +50,9 @@ pub(super) async fn deliver(call: &mut Call, answer: Answer, whose: &RuleName) {
     };
     call.record.note(|outcome| {
         outcome.response_bytes = download.count().bytes();
-        outcome.response_messages = download.count().messages();
+        if outcome.is_grpc {
+            outcome.response_messages = download.count().messages();
+        }
     });
     match ended {
         Ended::Whole => {

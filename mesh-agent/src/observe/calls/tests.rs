@@ -216,7 +216,6 @@ fn tries_that_took_too_long_are_counted_though_the_call_did_not() {
 fn what_is_open_and_what_is_connected_joins_what_has_ended() {
     let mut calls = Calls::default();
     calls.add(&call(RESERVE, StatusCode::Ok));
-    calls.add_mirrored(&service("shadow"), "success");
     let open = OpenCalls::default();
     let outcome = call(RESERVE, StatusCode::Ok);
     let session = open.join(outcome.source, outcome.destination);
@@ -226,15 +225,22 @@ fn what_is_open_and_what_is_connected_joins_what_has_ended() {
         SessionCalls::begin(&session, path),
         SessionCalls::begin(&session, PathAndQuery::from_static("/a.B/Unknown")),
     );
-    let upstream = |active| UpstreamSeries {
-        service: "inventory".into(),
+    let upstream = |service: &str, active, mirrors_sent| UpstreamSeries {
+        service: service.into(),
         namespace: "shop".into(),
         active,
         opened: 5,
         ejections: 1,
+        mirrors_sent,
+        mirrors_failed: 0,
     };
+    let all = [
+        upstream("inventory", 2, 0),
+        upstream("inventory", 3, 0),
+        upstream("shadow", 1, 4),
+    ];
 
-    let figures = calls.figures(&open.series(), &[upstream(2), upstream(3)]);
+    let figures = calls.figures(&open.series(), &all);
 
     let active: Vec<_> = figures
         .rpcs
@@ -247,7 +253,8 @@ fn what_is_open_and_what_is_connected_joins_what_has_ended() {
     };
     assert_eq!(inventory.connections_active, 5);
     assert_eq!((inventory.connections_opened, inventory.ejections), (10, 2));
-    assert_eq!(shadow.mirrored["success"], 1);
+    assert!(inventory.mirrored.is_empty());
+    assert_eq!(shadow.mirrored.iter().collect::<Vec<_>>(), [(&"success", &4)]);
 }
 
 proptest! {

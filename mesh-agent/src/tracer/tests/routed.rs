@@ -42,6 +42,8 @@ impl Bench {
                     active: 1,
                     opened: 2,
                     ejections: 3,
+                    mirrors_sent: 0,
+                    mirrors_failed: 0,
                 }]
             }),
         };
