@@ -30,7 +30,7 @@ use crate::kernel::{self, Finding, Observer, Opened, Syncer};
 use crate::lifecycle::{Readiness, Step, StopSignals, Worker, WorkerError};
 use crate::observe::{Progress, Snapshot};
 use crate::plan::{Capacity, Catalog, ServiceChange};
-use crate::proxy::Shared;
+use crate::proxy::{ProxySettings, Shared};
 use crate::reconcile::{self, Inbox, Outlet, Reconciler, SyncReport};
 use crate::sampler::{Measurements, Sampler};
 use crate::source::file::FileSource;
@@ -44,9 +44,6 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 use traces::Traces;
-
-/// Calls that may wait to be counted: what two CPUs can end in the second before they are taken over more often, about 16 MiB.
-const OUTCOMES_MAX: usize = 32_768;
 
 /// Time for each thread to end once it was told to.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -106,7 +103,7 @@ impl Agent {
             make_upstream,
         } = kernel::open(&settings.kernel)?;
         readiness.done(Step::KernelLoaded);
-        let routes = RoutesInForce::default();
+        let routes = RoutesInForce::new();
         let in_force = routes.clone();
         let mut reconciler = reconciler(settings, progress.clone())
             .with_routes(Box::new(move |routes| in_force.set(routes)));
@@ -119,8 +116,12 @@ impl Agent {
         let reconcile =
             reconcile::start(reconciler, outlet, sync, Instant::now).map_err(AppError::Thread)?;
         let (traces, sinks) = Traces::start(settings, observations)?;
-        let shared = Shared::new(OUTCOMES_MAX);
-        let calls = RoutedCalls::new(call_source(shared), sinks);
+        let proxy_settings = ProxySettings {
+            recording: sinks.choice.recording(),
+            ..ProxySettings::default()
+        };
+        let source = call_source(Arc::clone(routes.shared()));
+        let calls = RoutedCalls::new(source, sinks);
         let (sampler, observe) =
             Sampler::start(|| measurements(observer, calls)).map_err(AppError::Thread)?;
         let parts = ProxyParts {
@@ -129,7 +130,7 @@ impl Agent {
             upstream,
             make_upstream,
         };
-        let proxy = ProxyThreads::start(parts, routes, settings.proxy_threads)?;
+        let proxy = ProxyThreads::start(parts, &routes, settings.proxy_threads, proxy_settings)?;
         let pins = settings.kernel.bpffs.clone();
         let readers = Readers {
             info: info(settings, degraded, started),

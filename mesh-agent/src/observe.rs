@@ -143,7 +143,7 @@ pub struct OpenConnection {
     pub local: std::net::SocketAddr,
     /// What the application asked for.
     pub requested: std::net::SocketAddr,
-    /// The endpoint it reached.
+    /// The endpoint it reached; the proxy's listener if it is routed.
     pub endpoint: std::net::SocketAddr,
     /// `namespace/name` of the Service.
     pub service: String,

@@ -28,11 +28,11 @@ mod wire;
 pub use accepted::{Accepted, Caller};
 pub use connect::{Connect, InNamespace, MakeSocket, PlainConnect, SocketWanted};
 pub use destination::{Destination, Destinations};
-pub use detect::{Speech, Spoken};
+pub use detect::Spoken;
 pub use listener::{Acceptor, Found, Listening, Origin};
 pub use mirror::MirrorFigures;
 pub use record::ProxyFigures;
-pub use serving::{CurrentRoutes, Hand, Inlet, ServeHttp2, Serving};
+pub use serving::{Hand, Inlet, Serving};
 pub use upstream::{ConnectionFigures, PoolTimes};
 pub use wire::WireLimits;
 

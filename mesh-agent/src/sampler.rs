@@ -126,7 +126,8 @@ fn answer_until_stopped(mut measurements: Measurements, inbox: &Receiver<Questio
         if now.saturating_duration_since(drained.0) >= drained.1 {
             drained = (now, (measurements.drain)(now));
         }
-        let until = |then, pause: Duration| pause.saturating_sub(now.saturating_duration_since(then));
+        let until =
+            |then, pause: Duration| pause.saturating_sub(now.saturating_duration_since(then));
         let pause = until(maintained, MAINTAIN_EVERY).min(until(drained.0, drained.1));
         let question = inbox.recv_timeout(pause);
         let now = (measurements.now)();

@@ -1,5 +1,6 @@
 //! Carries steps out on a simulated kernel, one by one, and lets a reader look at it after each.
 
+mod routing;
 mod simulated;
 
 use self::simulated::Kernel;

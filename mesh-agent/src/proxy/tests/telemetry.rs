@@ -75,7 +75,9 @@ async fn each_try_is_told_of_its_own_span_in_the_caller_s_trace_or_a_new_one() {
         let (endpoint, seen) = failing_once().await;
         let mesh = traced(&[endpoint], all);
         let caller = mesh.caller().await;
-        let answer = unary(&caller, with_headers(&headers), b"apple").await.unwrap();
+        let answer = unary(&caller, with_headers(&headers), b"apple")
+            .await
+            .unwrap();
         assert_eq!(answer.code(), "0");
         mesh.is_quiet().await;
 
@@ -104,7 +106,10 @@ async fn what_is_not_recorded_is_passed_on_as_it_came() {
         parent: true,
     };
     for (recording, headers) in [
-        (Recording::default(), vec![("traceparent", CALLER), ("b3", "0")]),
+        (
+            Recording::default(),
+            vec![("traceparent", CALLER), ("b3", "0")],
+        ),
         (Recording::default(), vec![]),
         (parents, vec![("traceparent", unsampled)]),
         (parents, vec![("b3", "0")]),
@@ -112,7 +117,9 @@ async fn what_is_not_recorded_is_passed_on_as_it_came() {
         let (endpoint, seen) = failing_once().await;
         let mesh = traced(&[endpoint], recording);
         let caller = mesh.caller().await;
-        unary(&caller, with_headers(&headers), b"apple").await.unwrap();
+        unary(&caller, with_headers(&headers), b"apple")
+            .await
+            .unwrap();
         mesh.is_quiet().await;
 
         let [outcome] = mesh.outcomes().try_into().unwrap();
@@ -193,7 +200,9 @@ async fn what_was_counted_of_connections_stays_when_the_service_goes() {
     let (endpoint, _) = failing_once().await;
     let mesh = Mesh::new(&[endpoint], CallTraffic::default());
     let caller = mesh.caller().await;
-    unary(&caller, request("/shop.Cart/Add"), b"apple").await.unwrap();
+    unary(&caller, request("/shop.Cart/Add"), b"apple")
+        .await
+        .unwrap();
     mesh.is_quiet().await;
     let counted = || {
         let [series] = mesh.shared.destinations.upstream().try_into().unwrap();
@@ -225,7 +234,9 @@ async fn a_fallback_says_what_it_stood_in_for() {
     let rule = rule(&backend, traffic);
     let mesh = Mesh::with(table(&backend, rule), ProxySettings::default());
     let caller = mesh.caller().await;
-    let answer = unary(&caller, request("/shop.Cart/Add"), b"apple").await.unwrap();
+    let answer = unary(&caller, request("/shop.Cart/Add"), b"apple")
+        .await
+        .unwrap();
     assert_eq!(answer.code(), "5");
     mesh.is_quiet().await;
 

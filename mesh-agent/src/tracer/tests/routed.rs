@@ -100,7 +100,11 @@ fn a_call_is_counted_and_those_who_tap_see_it() {
     assert_eq!(next(&mut tap), ["a.B/Reserve"]);
     assert!(next_drain < Duration::from_secs(1), "somebody watches");
     assert_eq!(bench.completed(), 3);
-    assert_eq!(bench.losses.figures().spans, 0, "a tap alone gives no spans");
+    assert_eq!(
+        bench.losses.figures().spans,
+        0,
+        "a tap alone gives no spans"
+    );
     let figures = bench.calls.figures();
     assert_eq!(figures.services[0].connections_opened, 2);
 }
@@ -191,9 +195,15 @@ fn the_access_log_has_its_share_of_calls_and_all_that_failed() {
         fs::remove_file(&path).unwrap();
 
         let last: serde_json::Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
-        assert_eq!(last["path"], "/a.B/Reserve", "queries are nobody's business");
+        assert_eq!(
+            last["path"], "/a.B/Reserve",
+            "queries are nobody's business"
+        );
         assert_eq!(last["mesh_error"], "no_endpoint");
-        assert_eq!((&last["http_status"], &last["grpc_status"]), (&503.into(), &().into()));
+        assert_eq!(
+            (&last["http_status"], &last["grpc_status"]),
+            (&503.into(), &().into())
+        );
         assert_eq!(last["source_workload"], "order");
     }
 }
