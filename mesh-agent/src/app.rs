@@ -120,8 +120,8 @@ impl Agent {
             recording: sinks.choice.recording(),
             ..ProxySettings::default()
         };
-        let source = call_source(Arc::clone(routes.shared()));
-        let calls = RoutedCalls::new(source, sinks);
+        let ended = call_source(Arc::clone(routes.shared()));
+        let calls = RoutedCalls::new(ended, sinks);
         let (sampler, observe) =
             Sampler::start(|| measurements(observer, calls)).map_err(AppError::Thread)?;
         let parts = ProxyParts {

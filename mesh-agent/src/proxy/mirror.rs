@@ -114,8 +114,9 @@ async fn send(
         source: context.caller.source,
         endpoint: picked.address(),
     };
-    let leased = context.proxy.pool().acquire(key, &destination.client());
-    let lease = leased.await.ok()?;
+    let client = destination.client();
+    let leased = context.proxy.pool().acquire(key, &client).await;
+    let lease = leased.ok()?;
     let (mut sender, mut awaiting) = lease.opener().open(request, false).ok()?;
     while let Some(piece) = pieces.recv().await {
         match piece {
