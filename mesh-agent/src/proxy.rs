@@ -124,7 +124,7 @@ impl Proxy {
         self.sessions
             .leave_unless(|requested| table.port(requested).is_some());
         let destinations = &self.shared.destinations;
-        destinations.sweep();
+        destinations.follow(&table, clock::now());
         let known = destinations.endpoints();
         self.pool.retire(|endpoint| known.contains(&endpoint));
     }

@@ -7,7 +7,7 @@ use crate::balance::{Balancer, Settings};
 use crate::model::ObjectName;
 use crate::observe::{DestinationLabels, UpstreamSeries};
 use crate::resilience::{Breaker, Budget};
-use crate::route::Backend;
+use crate::route::{Backend, RouteTable};
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -32,7 +32,7 @@ pub struct Destination {
 /// What the configuration says of it now.
 #[derive(Debug)]
 struct Current {
-    /// Weak, so that a table that is no longer in force goes.
+    /// Only to tell whether it is news; weak, so that a table that is no longer in force goes.
     backend: Weak<Backend>,
     endpoints: HashMap<SocketAddr, Arc<DestinationLabels>>,
     nobody: Arc<DestinationLabels>,
@@ -144,6 +144,10 @@ fn upstream_series(service: &ObjectName, counted: Counted, active: u64) -> Upstr
 /// Service, port, and whether its endpoints are IPv6.
 type Key = (ObjectName, u16, bool);
 
+fn key(backend: &Backend) -> Key {
+    (backend.name.clone(), backend.port, backend.is_ipv6)
+}
+
 /// Every destination, by Service, port and family. Shared by all proxies of the agent.
 #[derive(Debug, Default)]
 pub struct Destinations {
@@ -176,10 +180,9 @@ const GONE_MAX: usize = 8_192;
 impl Destinations {
     /// The destination that a backend stands for, with what the backend says in force.
     pub(super) fn of(&self, backend: &Arc<Backend>, now: Instant) -> Arc<Destination> {
-        let key = (backend.name.clone(), backend.port, backend.is_ipv6);
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let destination = known
-            .entry(key)
+            .entry(key(backend))
             .or_insert_with(|| Arc::new(Destination::new(backend, now)));
         let destination = Arc::clone(destination);
         drop(known);
@@ -187,19 +190,26 @@ impl Destinations {
         destination
     }
 
-    /// Lets go of those that no table in force names.
-    pub(super) fn sweep(&self) {
+    /// Puts what a new table says in force, and lets go of those that it does not name. One that no request has gone to begins
+    /// with its first.
+    pub(super) fn follow(&self, table: &RouteTable, now: Instant) {
+        let mut named: HashMap<Key, &Arc<Backend>> = HashMap::new();
+        for backend in table.backends() {
+            named.insert(key(backend), backend);
+        }
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let mut gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
-        known.retain(|(service, ..), destination| {
-            let current = destination.current.lock();
-            let current = current.unwrap_or_else(PoisonError::into_inner);
-            let is_named = current.backend.strong_count() > 0;
-            if !is_named && (gone.len() < GONE_MAX || gone.contains_key(service)) {
+        known.retain(|key, destination| {
+            if let Some(backend) = named.get(key) {
+                destination.follow(backend, now);
+                return true;
+            }
+            let (service, ..) = key;
+            if gone.len() < GONE_MAX || gone.contains_key(service) {
                 let sum = gone.entry(service.clone()).or_default();
                 sum.add(destination.counted());
             }
-            is_named
+            false
         });
     }
 

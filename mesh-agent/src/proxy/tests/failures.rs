@@ -323,5 +323,8 @@ async fn two_thousand_random_cancels_leave_nothing_behind() {
     mesh.shared.routes.store(Arc::default());
     drop(destination);
     mesh.proxy.routes_changed();
+    while mesh.proxy.pool().entries() > 0 {
+        tokio::task::yield_now().await;
+    }
     assert!(mesh.shared.destinations.get(&name, 80, false).is_none());
 }
