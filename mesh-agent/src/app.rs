@@ -35,7 +35,7 @@ use crate::reconcile::{self, Inbox, Outlet, Reconciler, SyncReport};
 use crate::sampler::{Measurements, Sampler};
 use crate::source::file::FileSource;
 use crate::tracer::{CallSource, Moment, RoutedCalls};
-use proxy::{ProxyParts, ProxyThreads, RoutesInForce};
+use proxy::{ProxyThreads, RoutesInForce};
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -97,10 +97,7 @@ impl Agent {
             mut syncer,
             observer,
             observations,
-            listeners,
-            origins,
-            upstream,
-            make_upstream,
+            proxy,
         } = kernel::open(&settings.kernel)?;
         readiness.done(Step::KernelLoaded);
         let routes = RoutesInForce::new();
@@ -124,13 +121,7 @@ impl Agent {
         let calls = RoutedCalls::new(ended, sinks);
         let (sampler, observe) =
             Sampler::start(|| measurements(observer, calls)).map_err(AppError::Thread)?;
-        let parts = ProxyParts {
-            listeners,
-            origins,
-            upstream,
-            make_upstream,
-        };
-        let proxy = ProxyThreads::start(parts, &routes, settings.proxy_threads, proxy_settings)?;
+        let proxy = ProxyThreads::start(proxy, &routes, settings.proxy_threads, proxy_settings)?;
         let pins = settings.kernel.bpffs.clone();
         let readers = Readers {
             info: info(settings, degraded, started),

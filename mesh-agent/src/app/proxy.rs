@@ -3,8 +3,7 @@
 
 use super::AppError;
 use crate::kernel::{
-    KernelError, ListenerChange, Listeners, MakeUpstream, Origins, UpstreamOrder, UpstreamSockets,
-    Waker,
+    KernelError, ListenerChange, Listeners, MakeUpstream, Origins, ProxyParts, UpstreamOrder, Waker,
 };
 use crate::lifecycle::{Drain, DrainWatch, Worker, WorkerError};
 use crate::model::ObjectName;
@@ -57,14 +56,6 @@ impl RoutesInForce {
         self.shared.routes.store(routes);
         self.changed.send_replace(());
     }
-}
-
-/// The parts of the kernel room that the proxy works with.
-pub(super) struct ProxyParts {
-    pub(super) listeners: Listeners,
-    pub(super) origins: Origins,
-    pub(super) upstream: UpstreamSockets,
-    pub(super) make_upstream: MakeUpstream,
 }
 
 /// Everything that takes routed connections.

@@ -60,7 +60,7 @@ impl Bypasses {
             BypassSeries {
                 service: Arc::clone(service),
                 namespace: Arc::clone(namespace),
-                reason: *reason,
+                reason,
                 count: *count,
             }
         };
