@@ -115,6 +115,14 @@ impl Balancer {
         Some(Picked::new(Arc::clone(self), endpoint, wish.now, is_probe))
     }
 
+    /// Whether a call that has tried these endpoints could try another one now.
+    #[must_use]
+    pub fn has_other(&self, tried: &[SocketAddr]) -> bool {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        let mut available = current.available.iter();
+        available.any(|member| !tried.contains(&member.endpoint.address()))
+    }
+
     /// How many ejections there were.
     #[must_use]
     pub fn ejections(&self) -> u64 {

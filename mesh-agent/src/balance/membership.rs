@@ -2,7 +2,7 @@
 
 use super::endpoint::Endpoint;
 use super::nanoseconds;
-use crate::model::{Algorithm, BackendTraffic, LoadBalancing, OutlierDetection};
+use crate::model::{Algorithm, LoadBalancing, OutlierDetection};
 use crate::resilience::{Detector, Standing};
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -18,18 +18,6 @@ pub struct Settings {
     pub outlier_detection: Option<OutlierDetection>,
     /// `sessionAffinity: ClientIP`: how long a client keeps its endpoint after a request, in seconds.
     pub affinity_timeout_s: Option<NonZeroU32>,
-}
-
-impl Settings {
-    /// What holds for a Service.
-    #[must_use]
-    pub fn new(traffic: &BackendTraffic, affinity_timeout_s: Option<NonZeroU32>) -> Self {
-        Self {
-            load_balancing: traffic.load_balancing.clone(),
-            outlier_detection: traffic.outlier_detection.clone(),
-            affinity_timeout_s,
-        }
-    }
 }
 
 /// The least share of a full one that a new endpoint gets: Envoy's.

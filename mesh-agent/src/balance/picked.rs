@@ -3,6 +3,7 @@
 use super::Balancer;
 use super::endpoint::Endpoint;
 use crate::grpc::Code;
+use crate::model::CodeSet;
 use crate::resilience::Verdict;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -84,7 +85,7 @@ impl Picked {
         if self.phase == Phase::Waiting {
             let is_failure = match detector {
                 Some(detector) => detector.is_failure(verdict),
-                None => !matches!(verdict, Verdict::Status(_)),
+                None => is_outlier(verdict),
             };
             self.note_latency(now, !is_failure && verdict != Verdict::Nothing);
         }
@@ -133,5 +134,14 @@ impl Drop for Picked {
             Phase::Waiting => self.endpoint.request_ended(),
             Phase::Streaming => self.endpoint.stream_ended(),
         }
+    }
+}
+
+/// Whether a verdict would count against the endpoint under a policy that leaves `codes` out.
+const fn is_outlier(verdict: Verdict) -> bool {
+    match verdict {
+        Verdict::Status(code) => CodeSet::OUTLIERS.contains(code.number()),
+        Verdict::ConnectFailed | Verdict::Reset => true,
+        Verdict::Nothing => false,
     }
 }

@@ -122,6 +122,16 @@ fn a_retry_is_never_a_probe() {
 }
 
 #[test]
+fn an_ejected_endpoint_is_no_other_one_to_try() {
+    let mut bench = bench(Algorithm::PeakEwma, 3);
+    let tried = [address(0), address(2)];
+    assert!(bench.balancer.has_other(&tried));
+    eject(&mut bench, 1);
+    assert!(!bench.balancer.has_other(&tried));
+    assert!(bench.balancer.has_other(&tried[..1]));
+}
+
+#[test]
 fn the_last_endpoint_is_never_out() {
     let mut bench = bench(Algorithm::PeakEwma, 2);
     eject(&mut bench, 1);
