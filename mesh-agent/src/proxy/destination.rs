@@ -73,6 +73,8 @@ impl Destination {
         Counted {
             opened: self.figures.opened(),
             ejections: self.balancer.ejections(),
+            mirrors_sent: self.mirrors.sent(),
+            mirrors_failed: self.mirrors.failed(),
         }
     }
 
@@ -134,6 +136,8 @@ fn upstream_series(service: &ObjectName, counted: Counted, active: u64) -> Upstr
         active,
         opened: counted.opened,
         ejections: counted.ejections,
+        mirrors_sent: counted.mirrors_sent,
+        mirrors_failed: counted.mirrors_failed,
     }
 }
 
@@ -157,6 +161,17 @@ pub struct Destinations {
 struct Counted {
     opened: u64,
     ejections: u64,
+    mirrors_sent: u64,
+    mirrors_failed: u64,
+}
+
+impl Counted {
+    const fn add(&mut self, other: Self) {
+        self.opened += other.opened;
+        self.ejections += other.ejections;
+        self.mirrors_sent += other.mirrors_sent;
+        self.mirrors_failed += other.mirrors_failed;
+    }
 }
 
 /// Services that are gone and told apart; the rest is forgotten, which so many removals may cost.
@@ -185,22 +200,20 @@ impl Destinations {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let mut gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
         known.retain(|key, destination| {
-            let (service, ..) = key;
             if let Some(backend) = named.get(key) {
                 destination.follow(backend, now);
                 return true;
             }
+            let (service, ..) = key;
             if gone.len() < GONE_MAX || gone.contains_key(service) {
-                let last = destination.counted();
                 let sum = gone.entry(service.clone()).or_default();
-                sum.opened += last.opened;
-                sum.ejections += last.ejections;
+                sum.add(destination.counted());
             }
             false
         });
     }
 
-    /// Connections to endpoints and what befell these; a Service may stand there more than once.
+    /// What is counted here and not call by call; a Service may stand there more than once.
     #[must_use]
     pub fn upstream(&self) -> Vec<UpstreamSeries> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);

@@ -351,7 +351,9 @@ fn note_retry(record: &mut Record, label: Option<&'static str>) {
 
 fn note_replaced(record: &mut Record, stopped: &Stopped) {
     let reason = match stopped {
-        Stopped::Reply(reply) => Some(reply.reason),
+        Stopped::Reply(reply) => {
+            Some(reply.reason).filter(|reason| *reason != LocalReply::Fallback)
+        }
         Stopped::Halted(_) => None,
     };
     record.note(|outcome| {

@@ -1,5 +1,7 @@
 //! The thread with a feed of the test's making, its taps and its queue of spans.
 
+mod routed;
+
 use super::{Feed, Spans, Tap, Taps, TooManyTaps, TraceChoice, Tracer};
 use crate::api::{TAPS_MAX, TapQuery};
 use crate::lifecycle::Worker;
@@ -139,6 +141,7 @@ fn a_share_becomes_a_number_of_2_to_the_32() {
             ..TraceChoice::default()
         };
         assert_eq!(choice.sampling(false).ratio, expected);
+        assert_eq!(choice.recording().ratio, expected);
     }
 }
 

@@ -202,7 +202,7 @@ mod tests {
         assert_eq!(whole.parent_span_id.to_bytes(), [6; 8]);
         assert!(whole.parent_span_is_remote && !first.parent_span_is_remote);
 
-        let [alone, ..] = call(None, None).try_into().unwrap();
+        let [alone, _, _] = call(None, None).try_into().unwrap();
         assert_eq!(alone.span_context.trace_id(), IDS.trace);
     }
 }
