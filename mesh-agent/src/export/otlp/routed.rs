@@ -141,7 +141,7 @@ mod tests {
             response_bytes: 2,
             parent,
             reasons: reason::SAMPLED,
-            routed: None,
+            routed: Some(Box::new(call.clone())),
         };
         let all = spans(&rpc, &call, &IDS).into_iter();
         all.map(|(workload, span)| {

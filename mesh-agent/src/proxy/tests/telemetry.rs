@@ -165,9 +165,12 @@ async fn calls_are_open_while_they_are_under_way() {
 async fn a_try_that_takes_too_long_is_no_answer() {
     let come = Arc::new(Notify::new());
     let told = Arc::clone(&come);
-    let endpoint = endpoint(move |_served| {
+    let endpoint = endpoint(move |served| {
         told.notify_one();
-        std::future::pending()
+        async move {
+            std::future::pending::<()>().await;
+            drop(served);
+        }
     })
     .await;
     let traffic = CallTraffic {
