@@ -40,7 +40,7 @@ const PACKET_MAX: usize = 2_048;
 pub enum Link {
     /// Loses, doubles and reorders packets by this seed.
     Bad(u64),
-    /// Delivers the preface of HTTP/2 behind the next packet with payload; everything else as it comes.
+    /// Delivers the first preface of HTTP/2 behind the next packet with payload; everything else as it comes.
     LatePreface,
 }
 
@@ -179,11 +179,12 @@ fn pass(
     }
 }
 
-/// Holds a preface back until more of its connection's bytes have passed: there is one connection at a time.
+/// Holds the first preface back until more of its connection's bytes have passed; sent again, it comes as it is.
 fn pass_all_but_preface(packet: &[u8], to: &OwnedFd, held: &mut Held, damage: &mut Damage) {
     damage.packets += 1;
     let payload = payload(packet);
-    if held.is_none() && payload.starts_with(b"PRI * HTTP/2.0") {
+    let is_first = held.is_none() && damage.reordered == 0;
+    if is_first && payload.starts_with(b"PRI * HTTP/2.0") {
         *held = Some((packet.to_vec(), 1));
         return;
     }
