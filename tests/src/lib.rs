@@ -24,7 +24,10 @@ pub mod http;
 pub mod manifest;
 pub mod metrics;
 pub mod node;
+pub mod route;
 
+pub mod ask;
+pub mod features;
 pub mod http2;
 pub mod load;
 pub mod metered;
@@ -37,6 +40,7 @@ pub mod wire;
 
 pub mod pair;
 pub mod relay;
+pub mod routed;
 pub mod scene;
 pub mod stage;
 
