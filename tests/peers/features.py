@@ -27,8 +27,7 @@ class Features(grpc.GenericRpcHandler):
     def __init__(self):
         self.released = collections.defaultdict(asyncio.Event)
         self.ended = collections.defaultdict(asyncio.Event)
-        self.gathered = asyncio.Condition()
-        self.gathering = 0
+        self.gathering, self.all_here = 0, asyncio.Event()
 
     def service(self, details):
         method = getattr(self, details.method.removeprefix(SERVICE), None)
@@ -78,10 +77,12 @@ class Features(grpc.GenericRpcHandler):
 
     async def Gather(self, requests, _context):
         wanted = int(await anext(requests))
-        async with self.gathered:
-            self.gathering += 1
-            self.gathered.notify_all()
-            await self.gathered.wait_for(lambda: self.gathering % wanted == 0)
+        self.gathering += 1
+        all_here = self.all_here
+        if self.gathering == wanted:
+            all_here.set()
+            self.gathering, self.all_here = 0, asyncio.Event()
+        await all_here.wait()
         yield b"%d" % wanted
 
     async def Peer(self, _requests, context):
