@@ -7,35 +7,45 @@
 //! | `reconcile` | catalog and kernel tables | told to stop |
 //! | `observe` | kernel measurements | told to stop |
 //! | `observed` | single RPCs the meter tells of | told to stop |
+//! | `listeners` | the proxy's listeners in callers' namespaces | told to stop |
+//! | `sockets` | nothing; makes sockets in callers' namespaces | nobody orders any |
+//! | `proxy` (several; tokio, one thread each) | routed connections | told to stop, and they have ended |
 //!
 //! With `--otlp` a task on main delivers spans; it ends when `observed` has ended and its queue is empty.
 
 mod error;
 mod log;
+mod proxy;
 mod settings;
 mod traces;
 
-pub use crate::tracer::TraceChoice;
+pub use crate::tracer::{AccessLogSettings, TraceChoice};
 pub use error::AppError;
 pub use log::{LogFormat, start_log};
 pub use settings::{Settings, TraceSettings};
 
 use crate::admin::{AdminServer, AgentInfo, Readers};
 use crate::api::Program;
-use crate::kernel::{self, Finding, Observer, Syncer};
+use crate::kernel::{self, Finding, Observer, Opened, Syncer};
 use crate::lifecycle::{Readiness, Step, StopSignals, Worker, WorkerError};
-use crate::observe::Progress;
+use crate::observe::{Outcomes, Progress, Snapshot};
 use crate::plan::{Capacity, Catalog, ServiceChange};
 use crate::reconcile::{self, Inbox, Outlet, Reconciler, SyncReport};
 use crate::sampler::{Measurements, Sampler};
 use crate::source::file::FileSource;
+use crate::tracer::{CallSource, Moment, RoutedCalls};
+use proxy::{ProxyParts, ProxyThreads, RoutesInForce};
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 use traces::Traces;
+
+/// Calls that may wait to be counted: what two CPUs can end in the second before they are taken over more often, about 16 MiB.
+const OUTCOMES_MAX: usize = 32_768;
 
 /// Time for each thread to end once it was told to.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -68,6 +78,7 @@ struct Agent {
     sampler: Sampler,
     observe: Worker,
     traces: Traces,
+    proxy: ProxyThreads,
     server: AdminServer,
     readers: Readers,
 }
@@ -84,9 +95,20 @@ impl Agent {
         let (inbox, outlet) = Inbox::new();
         let (source, source_ended) = start_source(&settings.config, &inbox)?;
 
-        let (mut syncer, observer, observations) = kernel::open(&settings.kernel)?;
+        let Opened {
+            mut syncer,
+            observer,
+            observations,
+            listeners,
+            origins,
+            upstream,
+            make_upstream,
+        } = kernel::open(&settings.kernel)?;
         readiness.done(Step::KernelLoaded);
-        let mut reconciler = reconciler(settings, progress.clone());
+        let routes = RoutesInForce::default();
+        let in_force = routes.clone();
+        let mut reconciler = reconciler(settings, progress.clone())
+            .with_routes(Box::new(move |routes| in_force.set(routes)));
         load(&mut reconciler, &outlet, &mut syncer);
         readiness.done(Step::FirstPlanApplied);
         syncer.attach_and_pin()?;
@@ -95,9 +117,17 @@ impl Agent {
         let sync = move |changes: &[ServiceChange], now| synchronize(&mut syncer, changes, now);
         let reconcile =
             reconcile::start(reconciler, outlet, sync, Instant::now).map_err(AppError::Thread)?;
+        let (traces, sinks) = Traces::start(settings, observations)?;
+        let calls = RoutedCalls::new(call_source(), sinks);
         let (sampler, observe) =
-            Sampler::start(|| measurements(observer)).map_err(AppError::Thread)?;
-        let traces = Traces::start(settings, observations)?;
+            Sampler::start(|| measurements(observer, calls)).map_err(AppError::Thread)?;
+        let parts = ProxyParts {
+            listeners,
+            origins,
+            upstream,
+            make_upstream,
+        };
+        let proxy = ProxyThreads::start(parts, routes, settings.proxy_threads)?;
         let pins = settings.kernel.bpffs.clone();
         let readers = Readers {
             info: info(settings, degraded, started),
@@ -107,6 +137,7 @@ impl Agent {
             inquiries: inbox.inquiries(),
             taps: traces.taps.clone(),
             losses: traces.losses.clone(),
+            bypasses: proxy.bypasses.clone(),
         };
         let address = server.local_address().map_err(AppError::Runtime)?;
         tracing::info!(
@@ -126,6 +157,7 @@ impl Agent {
             sampler,
             observe,
             traces,
+            proxy,
             server,
             readers,
         })
@@ -140,6 +172,7 @@ impl Agent {
             () = self.reconcile.ended() => Err(self.reconcile.name()),
             () = self.observe.ended() => Err(self.observe.name()),
             name = self.traces.ended() => Err(name),
+            name = self.proxy.ended() => Err(name),
             _ = &mut self.source_ended => Err("config-watch"),
             () = &mut server => Err("admin"),
         };
@@ -154,6 +187,7 @@ impl Agent {
         if !matches!(end, Err("admin")) && timeout(STOP_TIMEOUT, server).await.is_err() {
             tracing::warn!("the admin server did not end in time");
         }
+        let proxied = self.proxy.stop(STOP_TIMEOUT).await;
         self.inbox.stop();
         let reconciled = finish(self.reconcile).await;
         self.sampler.stop();
@@ -164,7 +198,7 @@ impl Agent {
             "the agent ends; programs and tables stay pinned and in force, without updates; \
              `mesh-agent unload` removes them"
         );
-        reconciled.and(measured).and(traced)?;
+        reconciled.and(measured).and(traced).and(proxied)?;
         end.map(|_| ())
             .map_err(|name| AppError::Worker(WorkerError::Ended { name }))
     }
@@ -277,11 +311,28 @@ fn synchronize(syncer: &mut Syncer, changes: &[ServiceChange], now: Instant) -> 
     }
 }
 
-fn measurements(observer: Observer) -> Measurements {
+fn call_source() -> CallSource {
+    CallSource {
+        outcomes: Arc::new(Outcomes::new(OUTCOMES_MAX)),
+        open: Arc::default(),
+        upstream: Box::new(Vec::new),
+    }
+}
+
+fn measurements(observer: Observer, calls: RoutedCalls) -> Measurements {
     let observer = Rc::new(RefCell::new(observer));
     let (lister, keeper) = (Rc::clone(&observer), Rc::clone(&observer));
+    let calls = Rc::new(RefCell::new(calls));
+    let ended = Rc::clone(&calls);
     Measurements {
-        snapshot: Box::new(move |now| observer.borrow_mut().snapshot(now)),
+        snapshot: Box::new(move |now| Snapshot {
+            routed: calls.borrow_mut().figures(),
+            ..observer.borrow_mut().snapshot(now)
+        }),
+        drain: Box::new(move |now| {
+            let calendar = SystemTime::now();
+            ended.borrow_mut().drain(Moment { now, calendar })
+        }),
         connections: Box::new(move |now| lister.borrow_mut().connections(now)),
         maintain: Box::new(move |now| keeper.borrow_mut().maintain(now)),
         now: Instant::now,

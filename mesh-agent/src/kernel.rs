@@ -121,7 +121,7 @@ impl Capacities {
     const PAIRS: u32 = 8_192;
     /// Connections whose first bytes came before their socket.
     const EARLY: u32 = 512;
-    /// Packets that came too early.
+    /// Pages of what came too early.
     const HELD: u32 = 1_024;
     /// Methods that are labels.
     const METHODS: u32 = 16_384;

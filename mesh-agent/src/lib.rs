@@ -1,15 +1,19 @@
 //! The node agent. Rooms in reading order; imports point down only (`tests/layering.rs`).
 //!
-//! L0 plain types: `model`, `observe`, `api`, `lifecycle` · L1 pure logic: `config`, `route`, `plan` ·
+//! L0 plain types: `model`, `grpc`, `observe`, `api`, `lifecycle` ·
+//! L1 pure logic: `config`, `resilience`, `balance`, `route`, `plan` ·
 //! L2 I/O: `source`, `kernel`, `proxy`, `export` · L3 wiring: `reconcile`, `sampler`, `tracer`, `admin`, `cli`, `app`.
 
 pub mod api;
+pub mod grpc;
 pub mod lifecycle;
 pub mod model;
 pub mod observe;
 
+pub mod balance;
 pub mod config;
 pub mod plan;
+pub mod resilience;
 pub mod route;
 
 pub mod export;

@@ -1,5 +1,6 @@
 //! L0: plain, validated types that every room speaks.
 
+mod draws;
 mod header;
 mod node;
 mod object;
@@ -8,10 +9,12 @@ mod pattern;
 mod policy;
 mod problem;
 mod route;
+mod route_text;
 mod service;
 mod slice;
 mod traffic;
 
+pub use draws::Draws;
 pub use header::HeaderEdits;
 pub use node::{Node, NodeIdentity};
 pub use object::{Body, Kind, ObjectId, ObjectName};

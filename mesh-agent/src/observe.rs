@@ -1,18 +1,28 @@
-//! L0: what was measured, as plain data. The kernel room fills it, the export room prints it.
+//! L0: what was measured, as plain data. The kernel room and the proxy fill it, the export room prints it.
 
 mod bypasses;
+mod calls;
 mod losses;
 mod observed;
+mod open_calls;
+mod outcome;
 mod process;
 mod progress;
 mod rpc;
+mod trace;
 
 pub use bypasses::{BypassSeries, Bypasses, ProxyBypass};
+pub use calls::{Calls, Counts, RoutedFigures, ServiceSeries, UpstreamSeries};
 pub use losses::{LossFigures, Losses};
-pub use observed::{METHOD_OTHER, ObservedMethod, ObservedRpc, REASONS, TraceParent};
+pub use observed::{
+    METHOD_OTHER, ObservedAttempt, ObservedCall, ObservedMethod, ObservedRpc, REASONS, TraceParent,
+};
+pub use open_calls::{OpenCall, OpenCalls, OpenSeries, SessionCalls};
+pub use outcome::{AttemptOutcome, CallOutcome, LocalReply, Outcomes, Replaced};
 pub use process::ProcessFigures;
 pub use progress::{Progress, ProgressFigures};
 pub use rpc::{CallSeries, Directions, RpcFigures, RpcLabels, RpcSeries};
+pub use trace::{CallSpan, Propagated, Recording};
 
 use mesh_common::capture::Bypass;
 use mesh_common::connection::{CloseReason, ConnectError};
@@ -114,8 +124,10 @@ pub struct Snapshot {
     pub taken_ns: u64,
     /// Per (source, destination), ordered.
     pub connections: Vec<ConnectionSeries>,
-    /// RPCs.
+    /// RPCs that the kernel has metered.
     pub rpcs: RpcFigures,
+    /// Calls through the proxy.
+    pub routed: RoutedFigures,
     /// Kernel counters by name ([`mesh_common::counter::Counter::ALL`]).
     pub counters: Vec<(&'static str, u64)>,
     /// Maps in the order of [`mesh_common::names::MAPS`].
@@ -131,7 +143,7 @@ pub struct OpenConnection {
     pub local: std::net::SocketAddr,
     /// What the application asked for.
     pub requested: std::net::SocketAddr,
-    /// The endpoint it reached.
+    /// The endpoint it reached; the proxy's listener if it is routed.
     pub endpoint: std::net::SocketAddr,
     /// `namespace/name` of the Service.
     pub service: String,

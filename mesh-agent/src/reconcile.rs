@@ -9,6 +9,7 @@
 //! The catalog and the kernel's tables have this one owner, so nothing is locked and nothing can be half applied.
 
 mod inquiry;
+mod routes;
 mod view;
 
 pub use inquiry::{Inquiries, NoAnswer, Overview};
@@ -19,6 +20,7 @@ use crate::lifecycle::{Worker, become_urgent};
 use crate::model;
 use crate::observe::Progress;
 use crate::plan::{Catalog, ServiceChange};
+use crate::route::RouteTable;
 use crate::source::{Batch, Mailbox};
 use inquiry::Question;
 use std::convert::Infallible;
@@ -59,6 +61,9 @@ pub struct SyncReport {
 /// Carries changes into the kernel; without changes it does what is due once a second.
 pub type Sync<'a> = dyn FnMut(&[ServiceChange], Instant) -> SyncReport + 'a;
 
+/// Puts routes into force in the proxy.
+pub type PublishRoutes = dyn FnMut(Arc<RouteTable>) + Send;
+
 /// Tells which programs are attached, when somebody asks.
 pub type Programs = dyn Fn() -> Vec<Program> + Send;
 
@@ -71,6 +76,7 @@ pub struct Reconciler {
     failures: Vec<String>,
     programs: Box<Programs>,
     progress: Progress,
+    publish: Box<PublishRoutes>,
     /// What is wrong, of the generation it was last asked for.
     complaints: Option<Complaints>,
 }
@@ -101,8 +107,17 @@ impl Reconciler {
             failures: vec![],
             programs,
             progress,
+            publish: Box::new(|_| {}),
             complaints: None,
         }
+    }
+
+    /// Hands the routes to `publish` whenever they change: new ones before the kernel sends connections to the proxy, old ones
+    /// taken away after it does not any more.
+    #[must_use]
+    pub fn with_routes(mut self, publish: Box<PublishRoutes>) -> Self {
+        self.publish = publish;
+        self
     }
 
     /// Takes in everything there is at the start. It counts for no propagation time: no event announced it.
@@ -126,7 +141,11 @@ impl Reconciler {
         self.source_problems = batch.problems;
         self.complaints = None;
         let files = batch.files.len();
+        let routes = Arc::clone(self.catalog.routes());
         let update = self.catalog.set_files(batch.files.into_iter().collect());
+        if let Some(new) = &update.routes {
+            (self.publish)(Arc::new(routes.with(new)));
+        }
         let rejected = self.catalog.rejected();
         self.progress.seen(
             update.generation,
@@ -134,6 +153,9 @@ impl Reconciler {
         );
 
         let report = sync(&update.changes, started);
+        if let Some(new) = update.routes {
+            (self.publish)(new);
+        }
         tracing::info!(
             generation = update.generation,
             files,

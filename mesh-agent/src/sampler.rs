@@ -1,7 +1,8 @@
-//! L3: the one thread that reads the kernel's measurements, for everybody who asks.
+//! L3: the one thread that reads the measurements of kernel and proxy, for everybody who asks.
 //!
 //! Reading means walking a map and dumping sockets, so at most one reading a second is taken; whoever asks
-//! within that second gets the last one. Figures are not read while nobody asks; upkeep is done every second.
+//! within that second gets the last one. Figures are not read while nobody asks; upkeep is done every second, and so are the
+//! calls taken over that the proxy has ended, more often where there are many.
 
 use crate::api::Connections;
 use crate::lifecycle::Worker;
@@ -22,7 +23,7 @@ const MAINTAIN_EVERY: Duration = Duration::from_secs(1);
 /// Questions that may wait; as many as the admin server has connections, each of which asks one at a time.
 const WAITING_MAX: usize = crate::api::READERS_MAX;
 
-/// What the thread reads from: the kernel's observer, or a test's figures.
+/// What the thread reads from: the kernel's observer and the proxy, or a test's figures.
 pub struct Measurements {
     /// Reads every figure.
     pub snapshot: Box<dyn FnMut(Instant) -> Snapshot>,
@@ -30,6 +31,8 @@ pub struct Measurements {
     pub connections: Box<dyn FnMut(Instant) -> Vec<OpenConnection>>,
     /// Does what is to be done every second.
     pub maintain: Box<dyn FnMut(Instant)>,
+    /// Takes over the calls that the proxy has ended; says after how long to come again.
+    pub drain: Box<dyn FnMut(Instant) -> Duration>,
     /// What time it is.
     pub now: fn() -> Instant,
 }
@@ -113,18 +116,26 @@ fn answer_until_stopped(mut measurements: Measurements, inbox: &Receiver<Questio
     let mut snapshot = Cached::default();
     let mut connections = Cached::default();
     let mut maintained = (measurements.now)();
+    let mut drained = (maintained, Duration::ZERO);
     loop {
         let now = (measurements.now)();
         if now.saturating_duration_since(maintained) >= MAINTAIN_EVERY {
             (measurements.maintain)(now);
             maintained = now;
         }
-        let pause = MAINTAIN_EVERY.saturating_sub(now.saturating_duration_since(maintained));
-        let question = inbox.recv_timeout(pause);
+        if now.saturating_duration_since(drained.0) >= drained.1 {
+            drained = (now, (measurements.drain)(now));
+        }
+        let until_maintenance =
+            MAINTAIN_EVERY.saturating_sub(now.saturating_duration_since(maintained));
+        let question = inbox.recv_timeout(until_maintenance.min(drained.1));
         let now = (measurements.now)();
         match question {
             Ok(Question::Snapshot(answer)) => {
-                let reading = snapshot.get(now, || (measurements.snapshot)(now));
+                let reading = snapshot.get(now, || {
+                    drained = (now, (measurements.drain)(now));
+                    (measurements.snapshot)(now)
+                });
                 // Whoever asked may have given up; the reading serves the next one.
                 answer.send(reading).ok();
             }
@@ -133,7 +144,10 @@ fn answer_until_stopped(mut measurements: Measurements, inbox: &Receiver<Questio
                 answer.send(connections.get(now, list)).ok();
             }
             Err(RecvTimeoutError::Timeout) => {}
-            Ok(Question::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+            Ok(Question::Stop) | Err(RecvTimeoutError::Disconnected) => {
+                (measurements.drain)(now);
+                return;
+            }
         }
     }
 }
@@ -196,6 +210,7 @@ mod tests {
             snapshot: Box::new(|_| Snapshot::default()),
             connections: Box::new(|_| vec![]),
             maintain: Box::new(|_| {}),
+            drain: Box::new(|_| Duration::from_secs(1)),
             now: || *NOW.get_or_init(Instant::now),
         })
         .unwrap();

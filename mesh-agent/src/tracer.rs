@@ -1,22 +1,28 @@
-//! L3: the one thread that waits for single RPCs of the meter and hands them to spans and to readers of `tap`.
+//! L3: single RPCs on their way to spans and to readers of `tap`: the one thread that waits for those of the meter, and what
+//! becomes of those of the proxy.
 //!
 //! ```text
 //! kernel ring ─► thread `observed` ─┬─► spans: bounded queue ─► task ─► OTLP   (all but those chosen for tap alone)
-//!                                   └─► taps:  bounded queue each ─► /api/tap  (those that match)
+//! proxy ───────► thread `observe` ──┼─► taps:  bounded queue each ─► /api/tap  (those that match)
+//!                                   └─► access log (of the proxy's alone)
 //! ```
 //!
 //! A queue that is full loses what comes, and counts it; nobody waits for anybody.
 
+mod access_log;
 mod collector;
+mod routed;
 mod spans;
 mod taps;
 
+pub use access_log::{AccessLog, AccessLogSettings};
 pub use collector::connect;
+pub use routed::{CallSinks, CallSource, Moment, RoutedCalls};
 pub use spans::{SpanQueue, Spans};
 pub use taps::{Tap, Taps, TooManyTaps};
 
 use crate::lifecycle::Worker;
-use crate::observe::ObservedRpc;
+use crate::observe::{ObservedRpc, Recording};
 use mesh_common::meter::record::Sampling;
 use std::io;
 use std::sync::Arc;
@@ -40,17 +46,31 @@ pub struct TraceChoice {
 }
 
 impl TraceChoice {
-    /// What the kernel has to know.
+    /// What the proxy has to know.
     #[must_use]
+    pub fn recording(self) -> Recording {
+        Recording {
+            ratio: self.share(),
+            parent: self.parent,
+        }
+    }
+
+    /// The ratio in parts of 2^32 - 1.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "a float that becomes an integer saturates"
     )]
+    fn share(self) -> u32 {
+        (self.ratio * f64::from(u32::MAX)).round() as u32
+    }
+
+    /// What the kernel has to know.
+    #[must_use]
     pub fn sampling(self, is_tapped: bool) -> Sampling {
         Sampling {
             slow_ns: u64::try_from(self.slow.as_nanos()).unwrap_or(u64::MAX),
-            ratio: (self.ratio * f64::from(u32::MAX)).round() as u32,
+            ratio: self.share(),
             failed: self.failed.into(),
             parent: self.parent.into(),
             tap: is_tapped.into(),

@@ -3,6 +3,7 @@
 use mesh_agent::model::NodeIdentity;
 use mesh_agent::plan::Catalog;
 use mesh_agent::source::file::read_directory;
+use std::net::SocketAddr;
 use std::path::Path;
 
 #[test]
@@ -26,9 +27,20 @@ fn every_example_is_accepted_without_a_problem() {
         names,
         [
             "shop/inventory",
+            "shop/inventory-v2",
             "shop/order",
             "shop/payment",
             "shop/search"
         ]
     );
+    let inventory = SocketAddr::from(([127, 96, 0, 11], 50051));
+    let port = update.routes.unwrap().port(inventory).cloned().unwrap();
+    let rules: Vec<String> = port
+        .producer
+        .rules()
+        .map(|rule| rule.name.to_string())
+        .collect();
+    let rules_in_order = ["testers", "canary", "everything-else"];
+    let route = "GRPCRoute shop/inventory-canary rule";
+    assert_eq!(rules, rules_in_order.map(|rule| format!("{route} {rule}")));
 }

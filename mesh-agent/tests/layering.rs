@@ -41,7 +41,7 @@ const ROOMS: &[Room] = &[
     Room {
         name: "observe",
         layer: 0,
-        rooms: &[],
+        rooms: &["grpc"],
         never: PURE,
     },
     Room {
@@ -55,6 +55,12 @@ const ROOMS: &[Room] = &[
         layer: 0,
         rooms: &[],
         never: &["aya::", "hyper::"],
+    },
+    Room {
+        name: "grpc",
+        layer: 0,
+        rooms: &[],
+        never: PURE,
     },
     Room {
         name: "config",
@@ -75,6 +81,18 @@ const ROOMS: &[Room] = &[
         never: PURE,
     },
     Room {
+        name: "resilience",
+        layer: 1,
+        rooms: &["model", "grpc"],
+        never: PURE,
+    },
+    Room {
+        name: "balance",
+        layer: 1,
+        rooms: &["model", "grpc", "resilience"],
+        never: PURE,
+    },
+    Room {
         name: "source",
         layer: 2,
         rooms: &["model", "config", "lifecycle"],
@@ -89,7 +107,15 @@ const ROOMS: &[Room] = &[
     Room {
         name: "proxy",
         layer: 2,
-        rooms: &["model", "observe", "lifecycle", "route"],
+        rooms: &[
+            "model",
+            "grpc",
+            "observe",
+            "lifecycle",
+            "route",
+            "resilience",
+            "balance",
+        ],
         never: &["aya::", "notify::", "hyper::", "tonic::"],
     },
     Room {
@@ -102,11 +128,13 @@ const ROOMS: &[Room] = &[
         name: "reconcile",
         layer: 3,
         rooms: &[
+            "route",
             "model",
             "observe",
             "api",
             "lifecycle",
             "config",
+            "route",
             "plan",
             "source",
             "kernel",
@@ -143,6 +171,8 @@ const ROOMS: &[Room] = &[
         name: "app",
         layer: 3,
         rooms: &[
+            "proxy",
+            "route",
             "model",
             "observe",
             "api",
@@ -206,6 +236,22 @@ fn pure_rooms_do_no_input_or_output() {
         }
     }
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn only_the_wire_knows_h2() {
+    let mut wrong = vec![];
+    for (room, files) in files_by_room() {
+        for file in files {
+            let is_wire =
+                room == "proxy" && file.components().any(|part| part.as_os_str() == "wire");
+            let uses = |line: &str| line.contains("h2::") && !line.contains("_h2::");
+            if !is_wire && code(&file).lines().any(uses) {
+                wrong.push(file);
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:?}");
 }
 
 #[test]

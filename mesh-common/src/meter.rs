@@ -28,6 +28,7 @@ mod number;
 mod status;
 
 pub mod count;
+pub mod held;
 pub mod record;
 
 pub use block::{Block, Content, HUFFMAN_BIT, PATH_BYTES_MAX, UNKNOWN};

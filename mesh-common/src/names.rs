@@ -78,7 +78,7 @@ pub const METER_CONNECTIONS: &str = "METER_CONNS";
 pub const PAIRS: &str = "PAIRS";
 /// Hash `PairKey` → `Meter`: what came with the last packet of a handshake. Writer: kernel.
 pub const EARLY: &str = "EARLY";
-/// LRU hash `HeldKey` → `HeldPiece`: what came too early. Writer: kernel.
+/// LRU hash `HeldKey` → `HeldPage`: what came too early. Writer: kernel.
 pub const HELD: &str = "HELD";
 /// Hash `StreamKey` → `Stream`: open RPCs. Writer: kernel (the agent removes those of closed connections).
 pub const STREAMS: &str = "STREAMS";

@@ -6,7 +6,7 @@
 mod field;
 mod packet;
 
-pub(crate) use self::packet::{Packet, Payload, Segment};
+pub(crate) use self::packet::{Content, Packet, Payload, Segment};
 
 use self::field::{load_long, load_pointer, load_word, store_word};
 use crate::maps;

@@ -5,15 +5,16 @@
 
 mod atomic;
 pub(crate) mod capture;
+mod connection_counts;
+mod counts;
 pub(crate) mod metering;
 pub(crate) mod meters;
-mod stored_row;
-mod stored_rpcs;
+mod rpc_counts;
 mod stored_socket;
 pub(crate) mod turn;
 mod ways;
 
-pub(crate) use self::stored_row::StoredRow;
+pub(crate) use self::counts::Counts;
 pub(crate) use self::stored_socket::StoredSocket;
 pub(crate) use self::ways::AffinityWays;
 
@@ -248,16 +249,16 @@ pub(crate) fn store_socket(socket: Socket, state: &SocketState) -> bool {
 
 /// The row, if there is one.
 #[inline(always)]
-pub(crate) fn connection_row(key: &ConnectionKey) -> Option<StoredRow> {
+pub(crate) fn connection_row(key: &ConnectionKey) -> Option<Counts<ConnectionRow>> {
     CONNECTIONS
         .get_ptr_mut(key)
         .and_then(NonNull::new)
-        .map(StoredRow)
+        .map(Counts)
 }
 
 /// The row, made if need be; `None`: no room or no memory.
 #[inline(always)]
-pub(crate) fn connection_row_or_new(key: &ConnectionKey) -> Option<StoredRow> {
+pub(crate) fn connection_row_or_new(key: &ConnectionKey) -> Option<Counts<ConnectionRow>> {
     if let Some(row) = connection_row(key) {
         return Some(row);
     }

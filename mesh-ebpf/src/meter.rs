@@ -19,13 +19,14 @@ mod held;
 mod links;
 mod run;
 
-use crate::ctx::{Packet, Payload, Segment};
-use crate::maps::meters;
+use crate::ctx::{Content, Packet, Payload, Segment, Socket};
+use crate::maps::{metering, meters};
 use aya_ebpf::macros::cgroup_skb;
 use aya_ebpf::programs::SkBuffContext;
 use core::ptr::{NonNull, null_mut};
 use mesh_common::AGENT_SOCKET_MARK;
 use mesh_common::ending::tcp_state;
+use mesh_common::meter::count::Skip;
 use mesh_common::meter::record::{Meter, PairKey};
 
 pub(crate) use self::ends::{accepted, announce, forget, released};
@@ -46,47 +47,70 @@ pub(crate) fn meter_ingress(ctx: SkBuffContext) -> i32 {
     PASS
 }
 
-/// IP and TCP headers are at least so long: what is not longer by more than a byte says nothing that begins a connection.
-const BARE_BYTES: u32 = 40;
-
 #[inline(always)]
 fn egress(packet: Packet) {
-    let mut payload = Payload::NONE;
-    if let Some(meter) = NonNull::new(sender(packet, &mut payload)) {
-        run::take(packet, meter, &payload);
+    let Some(socket) = packet.socket() else {
+        return;
+    };
+    match packet.content() {
+        // Half of all packets only acknowledge.
+        Content::Nothing => {}
+        Content::Payload(payload) => {
+            let meter = match meters::meter_out(socket) {
+                Some(known) => known.as_ptr(),
+                None => new_sender(packet, socket, &payload),
+            };
+            if let Some(meter) = NonNull::new(meter) {
+                run::take(packet, meter, &payload);
+            }
+        }
+        Content::Unreadable => {
+            if meters::meter_out(socket).is_some() {
+                metering::skipped(Skip::Packet);
+            }
+        }
     }
 }
 
 #[inline(always)]
 fn ingress(packet: Packet) {
-    let mut payload = Payload::NONE;
-    if let Some(meter) = NonNull::new(receiver(packet, &mut payload)) {
-        run::take(packet, meter, &payload);
+    let Some(socket) = packet.socket() else {
+        return;
+    };
+    match packet.content() {
+        Content::Nothing => {}
+        Content::Payload(payload) => {
+            let out = meters::meter_out(socket);
+            if out.is_some_and(links::is_local) {
+                return;
+            }
+            let out = out.map_or(null_mut(), NonNull::as_ptr);
+            if let Some(meter) = NonNull::new(receiver(packet, socket, &payload, out)) {
+                run::take(packet, meter, &payload);
+            }
+        }
+        Content::Unreadable => {
+            if meters::meter_out(socket).is_some_and(|out| !links::is_local(out)) {
+                metering::skipped(Skip::Packet);
+            }
+        }
     }
 }
 
-/// The meter of what is sent, and what that is; null: there is nothing to meter. A function of its own, so that its stack is
-/// free again when the decoder runs.
+/// IP and TCP headers are at least so long: what is not longer by more than a byte says nothing that begins a connection.
+const BARE_BYTES: u32 = 40;
+
+/// The meter of a socket that has none and sends this; null: there is nothing to meter. A function of its own, so that its
+/// stack is free again when the decoder runs, and that what runs for every packet stays small.
 #[inline(never)]
-fn sender(packet: Packet, payload: &mut Payload) -> *mut Meter {
-    let Some(socket) = packet.socket() else {
-        return null_mut();
-    };
-    let known = meters::meter_out(socket);
-    if known.is_none()
-        && (packet.length() <= BARE_BYTES + 1 || is_own(packet) || ends::is_settled(socket))
-    {
+fn new_sender(packet: Packet, socket: Socket, payload: &Payload) -> *mut Meter {
+    if packet.length() <= BARE_BYTES + 1 || is_own(packet) || ends::is_settled(socket) {
         return null_mut();
     }
-    let Some(found) = packet.payload(known.is_some()) else {
-        return null_mut();
-    };
-    *payload = found;
-    let meter = known.or_else(|| {
-        let segment = packet.segment(found)?;
-        ends::new_sender(packet, socket, &segment)
-    });
-    meter.map_or(null_mut(), NonNull::as_ptr)
+    packet
+        .segment(*payload)
+        .and_then(|segment| ends::new_sender(packet, socket, &segment))
+        .map_or(null_mut(), NonNull::as_ptr)
 }
 
 /// Whether the agent sends it: the proxy counts its RPCs itself. A packet that leaves has its socket's mark.
@@ -95,30 +119,17 @@ fn is_own(packet: Packet) -> bool {
     packet.mark() == AGENT_SOCKET_MARK
 }
 
-/// The meter of what is received, as [`sender`].
+/// The meter of what is received by a socket with the meter `out`, if it has one, whose other end is not known to be on this
+/// node; as [`new_sender`].
 #[inline(never)]
-fn receiver(packet: Packet, payload: &mut Payload) -> *mut Meter {
-    let Some(socket) = packet.socket() else {
-        return null_mut();
-    };
-    let out = meters::meter_out(socket);
-    let is_nothing = match out {
-        Some(out) => links::is_local(out),
-        None => packet.length() <= BARE_BYTES + 1 || ends::is_settled(socket),
-    };
-    if is_nothing {
-        return null_mut();
-    }
-    let Some(found) = packet.payload(out.is_some()) else {
-        return null_mut();
-    };
-    *payload = found;
-    let meter = match out {
+fn receiver(packet: Packet, socket: Socket, payload: &Payload, out: *mut Meter) -> *mut Meter {
+    let meter = match NonNull::new(out) {
         Some(out) if links::is_remote(out) => {
             meters::meter_in(socket).or_else(|| ends::other_direction(socket, out))
         }
         Some(_) => None,
-        None => packet.segment(found).and_then(|segment| {
+        None if packet.length() <= BARE_BYTES + 1 || ends::is_settled(socket) => None,
+        None => packet.segment(*payload).and_then(|segment| {
             if socket.state() == tcp_state::LISTEN {
                 ends::early(packet, &segment)
             } else {

@@ -1,5 +1,6 @@
 //! A running agent.
 
+use crate::balance::{Balance, State};
 use crate::cgroup::Cgroup;
 use crate::config_dir::ConfigDir;
 use crate::deadline::eventually;
@@ -26,7 +27,10 @@ const APPLY_LIMIT: Duration = Duration::from_secs(10);
 /// How stale an exported figure may be: measurements are taken at most once a second.
 pub const FRESH_LIMIT: Duration = Duration::from_millis(1_500);
 
-/// A running agent. Killed on drop; its pins belong to its [`Node`].
+/// How long it may take until every RPC is accounted for: one whose connection ended is a second after that.
+pub(crate) const SETTLE_LIMIT: Duration = Duration::from_millis(4_500);
+
+/// A running agent. Its end checks that no RPC has vanished, whatever the test was about; its pins belong to its [`Node`].
 #[derive(Debug)]
 pub struct Agent {
     process: Process,
@@ -194,18 +198,45 @@ impl Agent {
     /// Ends it with `SIGTERM`, as an operator does.
     ///
     /// # Errors
-    /// If it does not end in time.
-    pub fn terminate(mut self) -> Result<ExitStatus> {
-        self.process.signal(Signal::TERM)?;
-        self.process.wait(Duration::from_secs(10))
+    /// If an RPC has vanished, or it does not end in time.
+    pub fn terminate(self) -> Result<ExitStatus> {
+        self.end(Signal::TERM)
     }
 
     /// Ends it with `SIGKILL`, as a crash does.
     ///
     /// # Errors
-    /// If it does not end in time.
-    pub fn kill(mut self) -> Result<ExitStatus> {
-        self.process.signal(Signal::KILL)?;
+    /// If an RPC has vanished, or it does not end in time.
+    pub fn kill(self) -> Result<ExitStatus> {
+        self.end(Signal::KILL)
+    }
+
+    fn end(mut self, signal: Signal) -> Result<ExitStatus> {
+        self.check_balance()?;
+        self.process.signal(signal)?;
         self.process.wait(Duration::from_secs(10))
+    }
+
+    /// Awaits that started = completed + active + aborted + lost + table full.
+    fn check_balance(&mut self) -> Result {
+        eventually("every RPC accounted for", SETTLE_LIMIT, || {
+            match self.metrics() {
+                Ok(metrics) if Balance::of(&metrics).is_conserved() => Ok(()),
+                Ok(metrics) => Err(State(&metrics).to_string()),
+                // It has ended before its value: nobody can be asked any more.
+                Err(_) if !self.process.is_running() => Ok(()),
+                Err(error) => Err(error.to_string()),
+            }
+        })
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        let checked = self.check_balance();
+        assert!(checked.is_ok(), "{checked:?}");
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`error`], [`deadline`], [`mounts`], then what a pod is made of ([`cgroup`], [`namespace`],
 //! [`process`], [`network`]), the agent and where it works ([`node`], [`agent`], [`config_dir`], [`manifest`],
-//! [`metrics`], [`http`]), those who talk through the mesh ([`peer`], [`rpc`], [`traced`]; [`shop`] for the demo), the scene of
+//! [`metrics`], [`balance`], [`http`]), those who talk through the mesh ([`peer`], [`rpc`], [`traced`]; [`shop`] for the demo), the scene of
 //! most tests ([`scene`]) and how results are judged ([`chi_square`], [`bpf`], [`collector`]).
 //!
 //! Nothing here leaves the machine: namespaces have no route out, and the host's own sockets stay on loopback.
@@ -18,6 +18,7 @@ pub mod network;
 pub mod process;
 
 pub mod agent;
+pub mod balance;
 pub mod binary;
 pub mod config_dir;
 pub mod http;

@@ -229,6 +229,23 @@ pub fn locality_policy(service: &str, locality: &str) -> String {
     format!("{object:#}\n")
 }
 
+/// A `MeshPolicy` of a Service in namespace `shop` that only the proxy can carry out, and what becomes of connections
+/// without it (`Open`, `Closed`).
+#[must_use]
+pub fn routing_policy(service: &str, failure_mode: &str) -> String {
+    let object = json!({
+        "apiVersion": "mesh.dev/v1alpha1",
+        "kind": "MeshPolicy",
+        "metadata": { "name": format!("{service}-requests"), "namespace": "shop" },
+        "spec": {
+            "targetRefs": [{ "group": "", "kind": "Service", "name": service }],
+            "failureMode": failure_mode,
+            "timeouts": { "request": "30s" },
+        },
+    });
+    format!("{object:#}\n")
+}
+
 /// A headless Service with one slice whose only use is to tell the mesh which pod has which address.
 #[must_use]
 pub fn workload(name: &str, addresses: &[IpAddr]) -> String {

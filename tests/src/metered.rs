@@ -1,6 +1,7 @@
 //! What the meter exported, and what always holds of it.
 
-use crate::agent::{Agent, FRESH_LIMIT};
+use crate::agent::{Agent, SETTLE_LIMIT};
+use crate::balance::{Balance, State};
 use crate::deadline::eventually;
 use crate::error::Result;
 use crate::load::{BOUNDS_NS, BUCKETS, Outcome, SERVICE, Truth};
@@ -120,48 +121,6 @@ fn whole(value: f64) -> u64 {
     value.round() as u64
 }
 
-/// What became of RPCs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Balance {
-    /// Requests seen.
-    pub started: u64,
-    /// Ended.
-    pub completed: u64,
-    /// Not yet ended.
-    pub active: u64,
-    /// Ended with their connection.
-    pub aborted: u64,
-    /// Not known, because a direction lost its place.
-    pub lost: u64,
-    /// Without room in the table.
-    pub table_full: u64,
-    /// Responses without a request.
-    pub orphans: u64,
-}
-
-impl Balance {
-    /// Reads it.
-    #[must_use]
-    pub fn of(metrics: &Metrics) -> Self {
-        let event = |name| metrics.count("mesh_meter_rpcs_total", &[("event", name)]);
-        Self {
-            started: event("started"),
-            completed: event("completed"),
-            active: metrics.count("mesh_rpc_active", &[]),
-            aborted: event("aborted"),
-            lost: event("lost"),
-            table_full: event("table_full"),
-            orphans: event("orphan_response"),
-        }
-    }
-
-    /// Whether nothing has vanished and nothing has been counted twice.
-    #[must_use]
-    pub fn is_conserved(&self) -> bool {
-        self.started == self.completed + self.active + self.aborted + self.lost + self.table_full
-    }
-}
-
 /// Awaits a state of the exposition in which nothing has vanished; gives its metrics and the balance.
 ///
 /// # Errors
@@ -171,8 +130,7 @@ pub fn settled(
     what: &str,
     mut wanted: impl FnMut(&Metrics, &Balance) -> std::result::Result<(), String>,
 ) -> Result<Metrics> {
-    // A connection's end is accounted for a second after it.
-    eventually(what, FRESH_LIMIT * 3, || {
+    eventually(what, SETTLE_LIMIT, || {
         let metrics = agent.metrics().map_err(|error| error.to_string())?;
         let balance = Balance::of(&metrics);
         if !balance.is_conserved() {
@@ -228,22 +186,6 @@ pub fn rows(rows: &[(&str, &str, u64)]) -> Counts {
             ((label, status.to_owned()), count)
         })
         .collect()
-}
-
-/// What the meter says of itself, in one line.
-struct State<'a>(&'a Metrics);
-
-impl fmt::Display for State<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", Balance::of(self.0))?;
-        let own = ["mesh_meter_connections", "mesh_meter_skipped_total"];
-        let samples = own.iter().flat_map(|name| self.0.find(name, &[]));
-        for sample in samples.filter(|sample| sample.value > 0.0) {
-            let labels: Vec<_> = sample.labels.values().map(String::as_str).collect();
-            write!(f, ", {} {}", labels.join(" "), sample.value)?;
-        }
-        Ok(())
-    }
 }
 
 /// Where two counts differ.

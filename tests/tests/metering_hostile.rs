@@ -2,13 +2,12 @@
 
 use mesh_tests::Result;
 use mesh_tests::agent::Agent;
+use mesh_tests::balance::Balance;
 use mesh_tests::http2::{
     Block, PREFACE, client_begin, code, flag, frame, head, headers, kind, reset,
 };
 use mesh_tests::load::{self, Call, Plan, SERVICE, Width};
-use mesh_tests::metered::{
-    Balance, Counts, OTHER, Side, counts, expect_counts, expected, rows, settled,
-};
+use mesh_tests::metered::{Counts, OTHER, Side, counts, expect_counts, expected, rows, settled};
 use mesh_tests::metrics::Metrics;
 use mesh_tests::pair::{Members, Pair, TARGET_PORT};
 use mesh_tests::rpc::Implementation::Tonic;

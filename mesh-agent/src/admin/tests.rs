@@ -12,7 +12,7 @@ use crate::sampler::{Measurements, Sampler};
 use crate::tracer::Taps;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -161,6 +161,7 @@ fn measurements() -> Measurements {
             }]
         }),
         maintain: Box::new(|_| {}),
+        drain: Box::new(|_| Duration::from_secs(1)),
         now: Instant::now,
     }
 }

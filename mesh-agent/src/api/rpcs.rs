@@ -1,7 +1,7 @@
-//! RPCs by Service and method, counted since the programs were loaded.
+//! RPCs by Service and method, counted since the programs were loaded, or the agent was started where they are routed.
 
 use super::qualified;
-use crate::observe::{CallSeries, RpcLabels, RpcSeries, Snapshot};
+use crate::observe::{CallSeries, Path, RpcLabels, RpcSeries, Snapshot};
 use mesh_common::histogram::{BOUNDARIES_NS, BUCKETS};
 use mesh_common::meter::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -15,7 +15,7 @@ pub struct Rpcs {
     pub taken_seconds: f64,
     /// Upper bounds of all buckets but the last, which has none.
     pub boundaries_seconds: Vec<f64>,
-    /// Ordered by Service, method and side.
+    /// Ordered by Service, method, side and path.
     pub methods: Vec<MethodTotals>,
 }
 
@@ -25,7 +25,7 @@ pub struct Rpcs {
 pub enum RpcSide {
     /// Clients on this node, wherever the server is.
     Client,
-    /// Servers on this node, wherever the client is; listed where some clients are elsewhere.
+    /// Servers on this node, wherever the client is; listed where some clients are elsewhere, or are the proxy.
     Server,
 }
 
@@ -38,13 +38,15 @@ pub struct MethodTotals {
     pub method: String,
     /// Which end.
     pub side: RpcSide,
+    /// `direct` or `routed`; empty where the end is the server's.
+    pub path: String,
     /// RPCs that have ended, by status.
     pub statuses: BTreeMap<String, u64>,
     /// How many of them took at most as long as each boundary; the last: all of them.
     pub buckets: Vec<u64>,
     /// How long they took in all.
     pub sum_seconds: f64,
-    /// RPCs that are open; under `server` those of clients elsewhere alone.
+    /// RPCs that are open; under `server` those of clients elsewhere, and of the proxy, alone.
     pub active: u64,
 }
 
@@ -68,21 +70,27 @@ impl MethodTotals {
 }
 
 /// What tells entries apart.
-type Key = (String, String, RpcSide);
+type Key = (String, String, RpcSide, &'static str);
 
 impl From<&Snapshot> for Rpcs {
     fn from(snapshot: &Snapshot) -> Self {
         let figures = &snapshot.rpcs;
         let mut methods: BTreeMap<Key, MethodTotals> = BTreeMap::new();
-        for series in &figures.rpcs {
-            add_active(&mut methods, series);
-        }
-        for series in &figures.client {
-            add_calls(entry(&mut methods, &series.labels, RpcSide::Client), series);
+        let routed = &snapshot.routed;
+        for (path, rpcs, calls) in [
+            (Path::Direct, &figures.rpcs, &figures.client),
+            (Path::Routed, &routed.rpcs, &routed.calls),
+        ] {
+            for series in rpcs {
+                add_active(&mut methods, series, path);
+            }
+            for series in calls {
+                add_calls(entry(&mut methods, &series.labels, Some(path)), series);
+            }
         }
         for series in &figures.server {
             // Listed above if clients elsewhere call it.
-            if let Some(totals) = methods.get_mut(&key(&series.labels, RpcSide::Server)) {
+            if let Some(totals) = methods.get_mut(&key(&series.labels, None)) {
                 add_calls(totals, series);
             }
         }
@@ -97,23 +105,29 @@ impl From<&Snapshot> for Rpcs {
     }
 }
 
-fn key(labels: &RpcLabels, side: RpcSide) -> Key {
+/// `path`: the client's; `None`: the end is the server's.
+fn key(labels: &RpcLabels, path: Option<Path>) -> Key {
     let destination = &labels.destination;
     let service = qualified(&destination.namespace, &destination.service);
-    (service, labels.method.to_string(), side)
+    let (side, path) = match path {
+        Some(path) => (RpcSide::Client, path.as_str()),
+        None => (RpcSide::Server, ""),
+    };
+    (service, labels.method.to_string(), side, path)
 }
 
 fn entry<'a>(
     methods: &'a mut BTreeMap<Key, MethodTotals>,
     labels: &RpcLabels,
-    side: RpcSide,
+    path: Option<Path>,
 ) -> &'a mut MethodTotals {
-    let key = key(labels, side);
-    let (service, method, side) = key.clone();
+    let key = key(labels, path);
+    let (service, method, side, path) = key.clone();
     methods.entry(key).or_insert_with(|| MethodTotals {
         service,
         method,
         side,
+        path: path.to_owned(),
         statuses: BTreeMap::new(),
         buckets: vec![0; BUCKETS],
         sum_seconds: 0.0,
@@ -121,13 +135,9 @@ fn entry<'a>(
     })
 }
 
-fn add_active(methods: &mut BTreeMap<Key, MethodTotals>, series: &RpcSeries) {
-    let side = if series.is_client {
-        RpcSide::Client
-    } else {
-        RpcSide::Server
-    };
-    entry(methods, &series.labels, side).active += series.active;
+fn add_active(methods: &mut BTreeMap<Key, MethodTotals>, series: &RpcSeries, path: Path) {
+    let path = series.is_client.then_some(path);
+    entry(methods, &series.labels, path).active += series.active;
 }
 
 fn add_calls(totals: &mut MethodTotals, series: &CallSeries) {
@@ -145,7 +155,8 @@ fn add_calls(totals: &mut MethodTotals, series: &CallSeries) {
 mod tests {
     use super::{RpcSide, Rpcs};
     use crate::observe::{
-        CallSeries, DestinationLabels, RpcFigures, RpcLabels, RpcSeries, Snapshot, SourceLabels,
+        CallSeries, DestinationLabels, RoutedFigures, RpcFigures, RpcLabels, RpcSeries, Snapshot,
+        SourceLabels,
     };
     use mesh_common::histogram::{BUCKETS, Histogram};
     use mesh_common::meter::StatusCode;
@@ -245,5 +256,30 @@ mod tests {
             .map(|totals| (totals.side, totals.completed(), totals.active))
             .collect();
         assert_eq!(seen, [(RpcSide::Client, 5, 0), (RpcSide::Server, 9, 1)]);
+    }
+
+    #[test]
+    fn the_two_paths_of_a_method_stand_apart() {
+        let snapshot = Snapshot {
+            rpcs: RpcFigures {
+                client: vec![calls("order", StatusCode::Ok, 3, 5)],
+                server: vec![calls("order", StatusCode::Ok, 3, 7)],
+                rpcs: vec![series("order", true, 1)],
+                ..RpcFigures::default()
+            },
+            routed: RoutedFigures {
+                calls: vec![calls("order", StatusCode::Ok, 3, 2)],
+                rpcs: vec![series("order", true, 4)],
+                ..RoutedFigures::default()
+            },
+            ..Snapshot::default()
+        };
+        let rpcs = Rpcs::from(&snapshot);
+        let seen: Vec<_> = rpcs
+            .methods
+            .iter()
+            .map(|totals| (totals.path.as_str(), totals.completed(), totals.active))
+            .collect();
+        assert_eq!(seen, [("direct", 5, 1), ("routed", 2, 4)]);
     }
 }

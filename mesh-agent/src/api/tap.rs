@@ -164,6 +164,8 @@ pub struct TappedRpc {
     pub workload: String,
     /// `package.Service/Method`; `_OTHER`: not known.
     pub method: String,
+    /// `direct` or `routed`.
+    pub path: String,
     /// The gRPC status.
     pub status: String,
     /// From the request's headers to the end of the response.
@@ -174,7 +176,11 @@ pub struct TappedRpc {
     pub request_bytes: u64,
     /// Payload bytes of the response.
     pub response_bytes: u64,
-    /// The caller's trace id, if it sent one.
+    /// How often the proxy tried it; none: it took the direct path.
+    pub attempts: Option<usize>,
+    /// Why the mesh answered itself, as `mesh-error` has it.
+    pub local_reply: Option<String>,
+    /// The trace's id, if its caller sent one or its spans are recorded.
     pub trace_id: Option<String>,
     /// Why the RPC would have been chosen, had nobody tapped, and `tap`.
     pub chosen_for: Vec<String>,
@@ -188,18 +194,24 @@ impl TappedRpc {
     pub fn new(rpc: &ObservedRpc, lost: u64) -> Self {
         let since_1970 = rpc.started.duration_since(SystemTime::UNIX_EPOCH);
         let destination = &rpc.destination;
+        let routed = rpc.routed.as_deref();
         Self {
             started_seconds: since_1970.unwrap_or_default().as_secs_f64(),
             source: qualified(&rpc.source.namespace, &rpc.source.workload),
             service: qualified(&destination.namespace, &destination.service),
             workload: qualified(&destination.namespace, &destination.workload),
             method: rpc.method.shown().to_owned(),
+            path: rpc.path().as_str().to_owned(),
             status: rpc.status.label().to_owned(),
             latency_seconds: rpc.duration.as_secs_f64(),
             first_response_seconds: rpc.first_response.map(|time| time.as_secs_f64()),
             request_bytes: rpc.request_bytes,
             response_bytes: rpc.response_bytes,
-            trace_id: rpc.parent.map(|parent| hexadecimal(&parent.trace_id)),
+            attempts: routed.map(|call| call.attempts.len()),
+            local_reply: routed
+                .and_then(|call| call.local_reply)
+                .map(|reason| reason.as_str().to_owned()),
+            trace_id: rpc.trace_id().map(|id| hexadecimal(&id)),
             chosen_for: REASONS
                 .iter()
                 .filter(|(bit, _)| rpc.reasons & bit != 0)
@@ -218,7 +230,8 @@ fn hexadecimal(bytes: &[u8]) -> String {
 mod tests {
     use super::{StatusFilter, TapQuery, TappedRpc};
     use crate::observe::{
-        DestinationLabels, ObservedMethod, ObservedRpc, SourceLabels, TraceParent,
+        CallSpan, DestinationLabels, LocalReply, ObservedCall, ObservedMethod, ObservedRpc,
+        SourceLabels, TraceParent,
     };
     use mesh_common::meter::StatusCode;
     use mesh_common::meter::record::{Side, reason};
@@ -253,6 +266,7 @@ mod tests {
                 is_sampled: true,
             }),
             reasons: reason::TAP | reason::FAILED,
+            routed: None,
         }
     }
 
@@ -314,6 +328,22 @@ mod tests {
         assert_eq!(line.status, "NOT_FOUND");
         assert_eq!(line.trace_id, Some("ab".repeat(16)));
         assert_eq!(line.chosen_for, ["failed", "tap"]);
+        assert_eq!((line.path.as_str(), line.attempts), ("direct", None));
         assert_eq!((line.started_seconds, line.lost), (1.5, 7));
+    }
+
+    #[test]
+    fn a_line_of_a_routed_call_says_what_the_mesh_did() {
+        let mut rpc = rpc();
+        rpc.parent = None;
+        rpc.routed = Some(Box::new(ObservedCall {
+            span: Some(CallSpan::new([0xcd; 16], 1, reason::SAMPLED)),
+            attempts: vec![],
+            local_reply: Some(LocalReply::NoEndpoint),
+        }));
+        let line = TappedRpc::new(&rpc, 0);
+        assert_eq!((line.path.as_str(), line.attempts), ("routed", Some(0)));
+        assert_eq!(line.local_reply.as_deref(), Some("no_endpoint"));
+        assert_eq!(line.trace_id, Some("cd".repeat(16)));
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::kernel;
 use crate::model::NodeIdentity;
-use crate::tracer::TraceChoice;
+use crate::tracer::{AccessLogSettings, TraceChoice};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use tonic::transport::Uri;
@@ -26,6 +26,8 @@ pub struct Settings {
     pub admin_remote: bool,
     /// Where spans go; `None`: there are none.
     pub traces: Option<TraceSettings>,
+    /// The access log of the routed path; `None`: there is none.
+    pub access_log: Option<AccessLogSettings>,
 }
 
 /// Where spans go, and which.

@@ -1,11 +1,11 @@
-//! Starts what deals with single RPCs: the thread that waits for them, and the task that delivers spans.
+//! Starts what deals with single RPCs: the thread that waits for those of the meter, and the task that delivers spans.
 
 use super::{AppError, Settings, TraceSettings};
 use crate::export::otlp::{Collector, EXPORT_TIMEOUT};
 use crate::kernel::{KernelError, Observations};
 use crate::lifecycle::{Worker, WorkerError};
 use crate::observe::Losses;
-use crate::tracer::{Feed, Spans, Taps, Tracer, connect};
+use crate::tracer::{AccessLog, CallSinks, Feed, Spans, Taps, Tracer, connect};
 use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
@@ -24,11 +24,14 @@ pub(super) struct Traces {
 }
 
 impl Traces {
-    /// Starts thread and task.
+    /// Starts thread and task. Calls of the proxy go where the second value says.
     ///
     /// # Errors
     /// If the system refuses one more thread, or there is no exporter.
-    pub(super) fn start(settings: &Settings, observations: Observations) -> Result<Self, AppError> {
+    pub(super) fn start(
+        settings: &Settings,
+        observations: Observations,
+    ) -> Result<(Self, CallSinks), AppError> {
         let losses = Losses::default();
         let waker = observations.waker();
         let wake: Arc<dyn Fn() + Send + Sync> = Arc::new(move || waker.wake());
@@ -45,16 +48,27 @@ impl Traces {
             .as_ref()
             .map(|traces| traces.choice)
             .unwrap_or_default();
+        let access_log = settings
+            .access_log
+            .clone()
+            .map(|settings| AccessLog::new(settings, fastrand::f64, losses.clone()));
+        let sinks = CallSinks {
+            choice,
+            taps: taps.clone(),
+            spans: spans.clone(),
+            access_log,
+        };
         let (tracer, thread) =
             Tracer::start(|| feed(observations), wake, choice, taps.clone(), spans)
                 .map_err(AppError::Thread)?;
-        Ok(Self {
+        let traces = Self {
             taps,
             losses,
             tracer,
             thread,
             delivery,
-        })
+        };
+        Ok((traces, sinks))
     }
 
     /// Waits until the thread or the task has ended, and names it.
@@ -82,7 +96,7 @@ impl Traces {
         timeout(limit, self.thread.ended())
             .await
             .map_err(|_| WorkerError::Stuck { name })?;
-        // With the thread the queue has lost its front end.
+        // With this thread and `observe`, which ended before, the queue has lost its front ends.
         if let Some(delivery) = self.delivery
             && timeout(limit, delivery).await.is_err()
         {

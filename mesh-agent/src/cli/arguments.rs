@@ -1,7 +1,7 @@
 //! Flags that several commands share, or that make sense together only. Each is also an environment variable.
 
 use crate::api::quantity::parse_duration;
-use crate::app::{TraceChoice, TraceSettings};
+use crate::app::{AccessLogSettings, TraceChoice, TraceSettings};
 use crate::kernel::{self, Injections, KernelError};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -77,6 +77,28 @@ impl TraceArguments {
                 failed: self.trace_failed,
                 parent: true,
             },
+        })
+    }
+}
+
+/// The access log of requests that go through the proxy.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct AccessLogArguments {
+    /// File that gets a line of JSON for each request that goes through the proxy; `-`: standard output [default: none]
+    #[arg(long, env = "MESH_ACCESS_LOG", value_name = "FILE")]
+    pub(super) access_log: Option<PathBuf>,
+
+    /// Share of requests that get one; those that fail always do (with --access-log; 0 to 1)
+    #[arg(long, env = "MESH_ACCESS_LOG_RATIO", value_name = "SHARE", default_value_t = 1.0, value_parser = parse_ratio)]
+    pub(super) access_log_ratio: f64,
+}
+
+impl AccessLogArguments {
+    /// `None` without a file.
+    pub(super) fn settings(&self) -> Option<AccessLogSettings> {
+        Some(AccessLogSettings {
+            path: self.access_log.clone()?,
+            ratio: self.access_log_ratio,
         })
     }
 }

@@ -24,6 +24,7 @@ pub(super) fn execute(
         bpffs: arguments.kernel.bpffs.clone(),
         capacities: Capacities::default(),
         log_level: None,
+        proxy_port: 0,
     };
     let findings = kernel::check(&settings, &arguments.probes.injections);
     output.print(&findings, |_| text(&findings));

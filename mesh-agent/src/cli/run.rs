@@ -1,6 +1,6 @@
 //! `mesh-agent run`
 
-use super::arguments::{ProbeArguments, TraceArguments};
+use super::arguments::{AccessLogArguments, ProbeArguments, TraceArguments};
 use super::{AdminArgument, CommandError, KernelArguments, Verdict};
 use crate::app::{self, LogFormat, Settings};
 use crate::kernel::{self, Capacities, LogLevel};
@@ -51,6 +51,10 @@ pub(super) struct RunArguments {
     /// Where spans go, and which.
     #[command(flatten)]
     pub(super) traces: TraceArguments,
+
+    /// Where the access log goes.
+    #[command(flatten)]
+    pub(super) access_log: AccessLogArguments,
 
     /// How the agent logs.
     #[command(flatten)]
@@ -197,6 +201,7 @@ impl RunArguments {
             admin: self.admin.admin,
             admin_remote: self.admin_remote,
             traces: self.traces.settings(),
+            access_log: self.access_log.settings(),
         })
     }
 

@@ -73,17 +73,18 @@ pub(super) fn execute(
     Ok(Verdict::Fine)
 }
 
-const HEADERS: [&str; 7] = [
+const HEADERS: [&str; 8] = [
     "TIME (UTC)",
     "SOURCE",
     "DESTINATION",
     "METHOD",
+    "PATH",
     "STATUS",
     "LATENCY",
     "BYTES",
 ];
 
-fn cells(rpc: &TappedRpc) -> [String; 7] {
+fn cells(rpc: &TappedRpc) -> [String; 8] {
     let destination = if rpc.workload.is_empty() {
         &rpc.service
     } else {
@@ -94,6 +95,7 @@ fn cells(rpc: &TappedRpc) -> [String; 7] {
         rpc.source.clone(),
         destination.clone(),
         rpc.method.clone(),
+        rpc.path.clone(),
         rpc.status.clone(),
         duration(rpc.latency_seconds),
         bytes(rpc.request_bytes.saturating_add(rpc.response_bytes)),
@@ -101,10 +103,19 @@ fn cells(rpc: &TappedRpc) -> [String; 7] {
 }
 
 /// A row of columns as wide as names usually are: those of the rows to come are not known.
-fn line(cells: &[impl Display; 7]) -> String {
-    let [time, source, destination, method, status, latency, bytes] = cells;
+fn line(cells: &[impl Display; 8]) -> String {
+    let [
+        time,
+        source,
+        destination,
+        method,
+        path,
+        status,
+        latency,
+        bytes,
+    ] = cells;
     format!(
-        "{time:<12}  {source:<20}  {destination:<20}  {method:<36}  {status:<16}  {latency:>8}  {bytes:>9}\n"
+        "{time:<12}  {source:<20}  {destination:<20}  {method:<36}  {path:<6}  {status:<16}  {latency:>8}  {bytes:>9}\n"
     )
 }
 
@@ -145,11 +156,14 @@ mod tests {
             service: "shop/inventory".to_owned(),
             workload: String::new(),
             method: "shop.Inventory/Reserve".to_owned(),
+            path: "routed".to_owned(),
             status: "OK".to_owned(),
             latency_seconds: 0.001_2,
             first_response_seconds: None,
             request_bytes: 1_000,
             response_bytes: 1_048,
+            attempts: Some(1),
+            local_reply: None,
             trace_id: None,
             chosen_for: vec![],
             lost: 0,
@@ -157,8 +171,8 @@ mod tests {
         assert_eq!(
             format!("\n{}{}", line(&HEADERS), line(&cells(&rpc))),
             "
-TIME (UTC)    SOURCE                DESTINATION           METHOD                                STATUS             LATENCY      BYTES
-22:13:20.250  shop/order            shop/inventory        shop.Inventory/Reserve                OK                  1.2 ms    2.0 KiB
+TIME (UTC)    SOURCE                DESTINATION           METHOD                                PATH    STATUS             LATENCY      BYTES
+22:13:20.250  shop/order            shop/inventory        shop.Inventory/Reserve                routed  OK                  1.2 ms    2.0 KiB
 "
         );
     }

@@ -32,6 +32,7 @@ struct Row {
     service: String,
     method: String,
     side: RpcSide,
+    path: String,
     /// RPCs that ended, per second.
     rate: f64,
     /// The share of them that failed.
@@ -90,8 +91,8 @@ fn rows(before: &Rpcs, now: &Rpcs) -> Vec<Row> {
     rows
 }
 
-fn identity(totals: &MethodTotals) -> (&str, &str, RpcSide) {
-    (&totals.service, &totals.method, totals.side)
+fn identity(totals: &MethodTotals) -> (&str, &str, RpcSide, &str) {
+    (&totals.service, &totals.method, totals.side, &totals.path)
 }
 
 #[expect(
@@ -124,6 +125,7 @@ fn row(
         service: totals.service.clone(),
         method: totals.method.clone(),
         side: totals.side,
+        path: totals.path.clone(),
         rate: completed as f64 / seconds,
         error_share: failed as f64 / completed.max(1) as f64,
         p50_seconds: quantile(0.5, boundaries, &buckets),
@@ -162,6 +164,7 @@ fn table(rows: &[Row], width: Option<usize>) -> String {
             Column::name("service"),
             Column::name("method"),
             Column::text("side"),
+            Column::text("path"),
             Column::number("rpc/s"),
             Column::number("errors"),
             Column::number("p50"),
@@ -178,6 +181,11 @@ fn table(rows: &[Row], width: Option<usize>) -> String {
             match row.side {
                 RpcSide::Client => "client".to_owned(),
                 RpcSide::Server => "server".to_owned(),
+            },
+            if row.path.is_empty() {
+                "–".to_owned()
+            } else {
+                row.path.clone()
             },
             format!("{:.1}", row.rate),
             format!("{:.2} %", row.error_share * 100.0),
@@ -205,6 +213,7 @@ mod tests {
                     service: "shop/inventory".to_owned(),
                     method: (*method).to_owned(),
                     side: RpcSide::Client,
+                    path: "routed".to_owned(),
                     statuses: BTreeMap::from([
                         ("OK".to_owned(), *fine),
                         ("INTERNAL".to_owned(), *failed),
@@ -232,9 +241,9 @@ mod tests {
         assert_eq!(
             format!("\n{}", table(&rows(&before, &now), Some(100))),
             "
-SERVICE         METHOD    SIDE    RPC/S   ERRORS     P50     P99  ACTIVE
-shop/inventory  a.B/Many  client  100.0  25.00 %  5.5 ms  9.9 ms       3
-shop/inventory  a.B/Few   client    1.0   0.00 %  500 µs  990 µs       0
+SERVICE         METHOD    SIDE    PATH    RPC/S   ERRORS     P50     P99  ACTIVE
+shop/inventory  a.B/Many  client  routed  100.0  25.00 %  5.5 ms  9.9 ms       3
+shop/inventory  a.B/Few   client  routed    1.0   0.00 %  500 µs  990 µs       0
 "
         );
     }

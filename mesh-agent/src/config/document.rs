@@ -201,7 +201,7 @@ impl Reader {
                 root,
                 label,
                 |policy: &policy_spec::MeshPolicy, report| {
-                    Body::Policy(policy::convert(policy, namespace, texts, report))
+                    Body::Policy(Box::new(policy::convert(policy, namespace, texts, report)))
                 },
             ),
             Kind::GrpcRoute => read_typed(

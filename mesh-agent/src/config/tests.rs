@@ -1,5 +1,8 @@
 //! Claims about reading manifests: what is accepted, what is reported, and where.
 
+mod policy;
+mod route;
+
 use super::{FILE_SIZE_MAX, parse_file, refuse_large_file};
 use crate::model::{Body, Kind, ParsedFile, Severity};
 use proptest::prelude::*;
@@ -231,38 +234,26 @@ fn conditions_that_are_not_given_have_the_defaults_of_kubernetes() {
 }
 
 #[test]
-fn sections_of_a_policy_that_are_not_in_force_are_named() {
-    let text = "apiVersion: mesh.dev/v1alpha1\nkind: MeshPolicy\nmetadata: {name: p}\nspec:\n  \
-        targetRefs: [{kind: Service, name: a}]\n  loadBalancing:\n    algorithm: RingHash\n    locality: Strict\n  \
-        retry: {attempts: 2, backoff: {base: 25ms}}\n";
-    check(
-        text,
-        true,
-        &[
-            "7 spec.loadBalancing.algorithm: not implemented yet, has no effect",
-            "9 spec.retry: not implemented yet, has no effect",
-        ],
-    );
-    check(
-        &text.replace("25ms", "25").replace("Strict", "Near"),
-        false,
-        &[
-            "8 spec.loadBalancing.locality: unknown variant `Near`, expected one of `Service`, `Failover`, `Strict`, `Off`",
-            "9 spec.retry.backoff.base: invalid type: integer `25`, expected a string",
-        ],
-    );
-}
-
-#[test]
-fn foreign_kinds_are_named_and_leave_services_on_the_direct_path() {
-    let parsed =
-        parse("apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {name: r}\n");
-    assert_eq!(
-        told(&parsed),
-        ["1 : HTTPRoute is not in force: the Services it names stay on the direct path"]
-    );
-    assert_eq!(parsed.problems[0].severity, Severity::Warning);
-    assert!(parsed.is_complete && parsed.objects.is_empty());
+fn foreign_kinds_are_named_and_have_no_effect() {
+    let gateway =
+        "apiVersion: gateway.networking.k8s.io/VERSION\nkind: KIND\nmetadata: {name: r}\n";
+    for (version, kind, expected) in [
+        (
+            "v1",
+            "Gateway",
+            "1 : Gateway is not in force: the mesh does nothing of what it says",
+        ),
+        (
+            "v1beta1",
+            "HTTPRoute",
+            "1 : gateway.networking.k8s.io/v1beta1 HTTPRoute is not a version the mesh reads and has no effect",
+        ),
+    ] {
+        let parsed = parse(&gateway.replace("VERSION", version).replace("KIND", kind));
+        assert_eq!(told(&parsed), [expected]);
+        assert_eq!(parsed.problems[0].severity, Severity::Warning);
+        assert!(parsed.is_complete && parsed.objects.is_empty());
+    }
 }
 
 #[test]

@@ -89,6 +89,15 @@ const RPC: &[&str] = &[
     "path",
 ];
 
+/// Labels of what is counted per Service that requests go to.
+const SERVICE: &[&str] = &["destination_service", "destination_namespace"];
+
+const SERVICE_AND_RESULT: &[&str] = &["destination_service", "destination_namespace", "result"];
+
+const SERVICE_AND_KIND: &[&str] = &["destination_service", "destination_namespace", "kind"];
+
+const SERVICE_AND_REASON: &[&str] = &["destination_service", "destination_namespace", "reason"];
+
 /// Declares the instruments, and the list of all of them in the order of the exposition.
 macro_rules! instruments {
     ($($ident:ident: $kind:ident $name:literal, $unit:expr, $labels:expr, $help:literal;)*) => {
@@ -124,14 +133,14 @@ instruments! {
         "Payload bytes received from the endpoint, open connections included.";
     RETRANSMITS: Counter "mesh_connection_retransmits", None, FLOW,
         "TCP segments sent again, open connections included.";
-    BYPASS: Counter "mesh_bypass", None, &["destination_service", "destination_namespace", "reason"],
+    BYPASS: Counter "mesh_bypass", None, SERVICE_AND_REASON,
         "Connections to routed services that the proxy did not route: no_listener, bind_failed (direct, or refused), not_http2 (relayed as bytes, or refused).";
     CLIENT_CALLS: Histogram "rpc_client_call_duration", Some(Unit::Seconds), CLIENT_CALL,
         "Time from the request's headers to the end of the response, for calls by clients on this node.";
     SERVER_CALLS: Histogram "rpc_server_call_duration", Some(Unit::Seconds), SERVER_CALL,
         "Time from the request's headers to the end of the response, for calls to servers on this node.";
     RPC_ACTIVE: Gauge "mesh_rpc_active", None, RPC,
-        "RPCs that are open now, under the label they began with.";
+        "RPCs that are open now; on the direct path under the label they began with.";
     RPC_FIRST_RESPONSE: Histogram "mesh_rpc_time_to_first_response", Some(Unit::Seconds), RPC,
         "Time from the request's headers to the response's, open RPCs included; path is empty where the server alone is on this node.";
     RPC_REQUEST: Counter "mesh_rpc_request", Some(Unit::Bytes), RPC,
@@ -144,6 +153,28 @@ instruments! {
         "Directions of open connections by how much of them the meter understands.";
     METER_SKIPPED: Counter "mesh_meter_skipped", None, &["reason"],
         "Bytes or RPCs that were not metered as they might have been, by reason; see the table of reasons in the documentation.";
+    RETRIES: Counter "mesh_retries", None, SERVICE_AND_RESULT,
+        "Calls that were to be tried again, by result: success, failure, or what kept them from it: budget, limit, pushback, buffer, committed.";
+    TIMEOUTS: Counter "mesh_timeouts", None, SERVICE_AND_KIND,
+        "Calls through the proxy that took too long, by bound: request, stream_idle, caller; and tries of them: backend_request.";
+    FAULTS: Counter "mesh_faults", None, SERVICE_AND_KIND,
+        "Failures made on purpose: delay, abort.";
+    MIRRORED: Counter "mesh_mirrored", None, SERVICE_AND_RESULT,
+        "Copies of requests, by what became of them.";
+    LOCAL_REPLIES: Counter "mesh_local_replies", None, SERVICE_AND_REASON,
+        "Calls that the mesh answered itself, by reason, which the header mesh-error has too.";
+    EJECTIONS: Counter "mesh_ejections", None, SERVICE,
+        "Times an endpoint got no more requests for a while because it failed.";
+    RATE_LIMITED: Counter "mesh_rate_limited", None, SERVICE,
+        "Calls refused because of a rate limit.";
+    CIRCUIT_OPEN: Counter "mesh_circuit_open", None, SERVICE,
+        "Calls that a bound of the circuit breaker kept from the Service.";
+    FALLBACK: Counter "mesh_fallback", None, SERVICE,
+        "Calls for which a fallback stood in.";
+    UPSTREAM_OPENED: Counter "mesh_upstream_connection_opened", None, SERVICE,
+        "Connections that the proxy made to endpoints.";
+    UPSTREAM_ACTIVE: Gauge "mesh_upstream_connections_active", None, SERVICE,
+        "Connections of the proxy to endpoints that are open now.";
     MAP_ENTRIES: Gauge "mesh_bpf_map_entries", None, &["map"],
         "Entries in use in a kernel map.";
     MAP_CAPACITY: Gauge "mesh_bpf_map_capacity", None, &["map"],
@@ -153,7 +184,7 @@ instruments! {
     DECISIONS: Counter "mesh_kernel_decisions", None, &["reason"],
         "What the kernel programs decided, by reason; see the table of reasons in the documentation.";
     EVENTS_LOST: Counter "mesh_events_lost", None, &["kind"],
-        "Single RPCs that were chosen and then lost: observation (the kernel's ring was full), span, tap (a line of it).";
+        "Single RPCs that were chosen and then lost: observation (the kernel's ring was full), span, tap (a line of it), log (a line of the access log); call: one through the proxy that no metric counts.";
     GENERATION: Gauge "mesh_config_generation", None, &["target"],
         "Generation of the configuration: last seen by the agent, and in force in the kernel.";
     REJECTED: Gauge "mesh_config_rejected", None, &[],

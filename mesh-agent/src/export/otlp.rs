@@ -1,5 +1,6 @@
 //! Spans for a collector, over OTLP/gRPC.
 
+mod routed;
 mod span;
 
 use crate::observe::ObservedRpc;

@@ -1,5 +1,6 @@
 //! The exposition: OpenMetrics text of everything measured at one moment.
 
+mod routed;
 mod rpc;
 
 use super::instrument::{
@@ -32,7 +33,7 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 /// Everything one exposition shows.
 #[derive(Clone, Debug)]
 pub struct Exposition {
-    /// What the kernel measured.
+    /// What the kernel and the proxy measured.
     pub snapshot: Arc<Snapshot>,
     /// How far the configuration has come.
     pub progress: ProgressFigures,
@@ -63,7 +64,8 @@ impl Collector for Exposition {
         let families = &mut Families(&mut encoder);
         connections(families, &self.snapshot.connections)?;
         bypasses(families, &self.snapshot.connections, &self.bypasses)?;
-        rpc::write(families, &self.snapshot.rpcs)?;
+        rpc::write(families, &self.snapshot.rpcs, &self.snapshot.routed)?;
+        routed::write(families, &self.snapshot.routed.services)?;
         maps(families, &self.snapshot)?;
         events_lost(families, &self.losses, &self.snapshot)?;
         configuration(families, &self.progress)?;
@@ -202,6 +204,8 @@ fn events_lost(
         ("observation", observations),
         ("span", losses.spans),
         ("tap", losses.tap_lines),
+        ("log", losses.log_lines),
+        ("call", snapshot.routed.lost),
     ];
     families.counters(
         &EVENTS_LOST,

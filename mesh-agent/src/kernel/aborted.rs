@@ -1,7 +1,7 @@
 //! RPCs that ended with their connection: the kernel saw no end of them, so the thread that sweeps them up tells the one
 //! that tells of single RPCs.
 
-use super::observations::Waker;
+use super::waker::Waker;
 use crate::observe::TraceParent;
 use mesh_common::meter::StatusCode;
 use mesh_common::meter::record::{Observation, Sampling, Side, Stream, StreamKey, reason};

@@ -167,6 +167,7 @@ mod tests {
             bpffs: "/nonexistent/mesh".into(),
             capacities: Capacities::default(),
             log_level: None,
+            proxy_port: 0,
         }
     }
 

@@ -4,11 +4,22 @@ use mesh_common::names::MAPS;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Entries and refusals by map.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Fill {
     entries: [AtomicU64; MAPS.len()],
     full: [AtomicU64; MAPS.len()],
     waiting: [AtomicU64; MAPS.len()],
+}
+
+impl Default for Fill {
+    fn default() -> Self {
+        let zeros = || std::array::from_fn(|_| AtomicU64::new(0));
+        Self {
+            entries: zeros(),
+            full: zeros(),
+            waiting: zeros(),
+        }
+    }
 }
 
 impl Fill {

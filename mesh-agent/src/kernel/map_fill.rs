@@ -12,7 +12,8 @@ use mesh_common::capture::{Origin, OriginKey};
 use mesh_common::counter::Counter;
 use mesh_common::meter::Mode;
 use mesh_common::meter::count::{RpcEvent, Skip};
-use mesh_common::meter::record::{HeldKey, HeldPiece, Link, Meter, Method, MethodKey, PairKey};
+use mesh_common::meter::held::{HeldKey, HeldPage};
+use mesh_common::meter::record::{Link, Meter, Method, MethodKey, PairKey};
 use mesh_common::names;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -113,7 +114,7 @@ impl MapGauges {
             names::PAIRS => count::<PairKey, Link>(fd).ok(),
             names::ORIGINS => count::<OriginKey, Origin>(fd).ok(),
             names::EARLY => count::<PairKey, Meter>(fd).ok(),
-            names::HELD => count::<HeldKey, HeldPiece>(fd).ok(),
+            names::HELD => count::<HeldKey, HeldPage>(fd).ok(),
             names::CANDIDATES => count::<MethodKey, Method>(fd).ok(),
             names::METER_CONNECTIONS => Some(counted.metered.connections as u64),
             names::STREAMS => Some(counted.metered.streams as u64),

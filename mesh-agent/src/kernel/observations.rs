@@ -208,6 +208,7 @@ fn describe(observation: &Observation, names: &mut RpcNames, clock: Clock) -> Op
         response_bytes: stream.response_bytes,
         parent,
         reasons,
+        routed: None,
     })
 }
 

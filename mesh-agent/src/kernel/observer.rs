@@ -99,6 +99,7 @@ impl Observer {
             connections: self.series(&rows),
             counters,
             rpcs,
+            ..Snapshot::default()
         }
     }
 

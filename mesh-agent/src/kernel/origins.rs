@@ -14,6 +14,7 @@ use mesh_common::capture::{Origin, OriginKey};
 use mesh_common::counter::Counter;
 use mesh_common::names;
 use mesh_common::socket::{Rewrite, SocketState};
+use mesh_common::source::SOURCE_UNKNOWN;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
@@ -28,6 +29,8 @@ pub struct Captured {
     pub requested: SocketAddr,
     /// Who.
     pub source: SourceLabels,
+    /// Whether that is known.
+    pub is_source_known: bool,
 }
 
 /// The origins of captured connections.
@@ -100,6 +103,7 @@ impl Origins {
         Captured {
             requested: origin.requested.into(),
             source: self.ends.source(origin.source),
+            is_source_known: origin.source != SOURCE_UNKNOWN,
         }
     }
 

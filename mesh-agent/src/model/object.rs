@@ -90,7 +90,7 @@ pub enum Body {
     /// A Node.
     Node(Node),
     /// A MeshPolicy.
-    Policy(Policy),
+    Policy(Box<Policy>),
     /// A GRPCRoute or HTTPRoute.
     Route(Route),
 }

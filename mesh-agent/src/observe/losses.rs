@@ -11,6 +11,7 @@ pub struct Losses(Arc<Cells>);
 struct Cells {
     spans: AtomicU64,
     tap_lines: AtomicU64,
+    log_lines: AtomicU64,
 }
 
 /// The counts at one moment.
@@ -20,6 +21,8 @@ pub struct LossFigures {
     pub spans: u64,
     /// Lines that a reader of `tap` was too slow for.
     pub tap_lines: u64,
+    /// Lines of the access log that could not be written.
+    pub log_lines: u64,
 }
 
 impl Losses {
@@ -33,12 +36,18 @@ impl Losses {
         self.0.tap_lines.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Notes lines of the access log that could not be written.
+    pub fn log_lines(&self, count: u64) {
+        self.0.log_lines.fetch_add(count, Ordering::Relaxed);
+    }
+
     /// Copies the counts.
     #[must_use]
     pub fn figures(&self) -> LossFigures {
         LossFigures {
             spans: self.0.spans.load(Ordering::Relaxed),
             tap_lines: self.0.tap_lines.load(Ordering::Relaxed),
+            log_lines: self.0.log_lines.load(Ordering::Relaxed),
         }
     }
 }

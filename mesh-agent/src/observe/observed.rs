@@ -1,8 +1,10 @@
 //! Single RPCs, as far as they were chosen to be looked at: sampled, slow, failed or tapped.
 
-use super::{DestinationLabels, SourceLabels};
+use crate::grpc::GrpcPath;
+use super::{CallSpan, DestinationLabels, LocalReply, Path, SourceLabels};
 use mesh_common::meter::StatusCode;
 use mesh_common::meter::record::{Side, reason};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -45,6 +47,54 @@ pub struct ObservedRpc {
     pub parent: Option<TraceParent>,
     /// Why it was chosen; bits of [`mesh_common::meter::record::reason`].
     pub reasons: u32,
+    /// What the proxy knows of it; `None`: it took the direct path.
+    pub routed: Option<Box<ObservedCall>>,
+}
+
+impl ObservedRpc {
+    /// The way that it took.
+    #[must_use]
+    pub const fn path(&self) -> Path {
+        if self.routed.is_some() {
+            Path::Routed
+        } else {
+            Path::Direct
+        }
+    }
+
+    /// The trace that it belongs to, as far as that is known outside the agent.
+    #[must_use]
+    pub fn trace_id(&self) -> Option<[u8; 16]> {
+        let own = self.routed.as_ref().and_then(|call| call.span);
+        let caller = self.parent.map(|parent| parent.trace_id);
+        caller.or_else(|| own.map(|span| span.trace_id))
+    }
+}
+
+/// What only the proxy knows of an RPC.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObservedCall {
+    /// Its spans, if those whom it reached know of them.
+    pub span: Option<CallSpan>,
+    /// Its tries, in order.
+    pub attempts: Vec<ObservedAttempt>,
+    /// Why the mesh answered itself; `None`: an endpoint answered, or nobody.
+    pub local_reply: Option<LocalReply>,
+}
+
+/// One try of an RPC.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObservedAttempt {
+    /// Which Service and workload.
+    pub destination: DestinationLabels,
+    /// Which endpoint.
+    pub endpoint: SocketAddr,
+    /// When it began, from the call's start.
+    pub started: Duration,
+    /// How long it took.
+    pub duration: Duration,
+    /// How it ended.
+    pub status: StatusCode,
 }
 
 /// What was called.
@@ -57,6 +107,22 @@ pub struct ObservedMethod {
 }
 
 impl ObservedMethod {
+    /// The method of a `:path`, which metrics count under `label`.
+    #[must_use]
+    pub fn named(path: Option<&str>, label: &Arc<str>) -> Self {
+        if **label != *METHOD_OTHER {
+            return Self {
+                name: Some(Arc::clone(label)),
+                is_label: true,
+            };
+        }
+        let method = path.and_then(|path| GrpcPath::parse(path.as_bytes()));
+        Self {
+            name: method.map(|method| Arc::from(method.to_string())),
+            is_label: false,
+        }
+    }
+
     /// The name that metrics have for it.
     #[must_use]
     pub fn label(&self) -> &str {
@@ -115,7 +181,7 @@ impl TraceParent {
 }
 
 /// Reads lower-case hexadecimal digits.
-fn hex<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
+pub(super) fn hex<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
     let digit = |byte: u8| match byte {
         b'0'..=b'9' => Some(byte - b'0'),
         b'a'..=b'f' => Some(byte - b'a' + 10),

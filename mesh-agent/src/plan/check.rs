@@ -27,6 +27,7 @@ pub(super) fn check_across_files(catalog: &Catalog, problems: &mut Vec<Problem>)
     for route in catalog.references().targeted() {
         policy::check_of_route(catalog, route, problems);
     }
+    policy::check_fallbacks(catalog, problems);
     for (id, found) in catalog.references().routes() {
         route::check_references(catalog, id, found, problems);
     }

@@ -3,17 +3,17 @@
 use crate::model::{
     Body, Destination, FallbackAnswer, ObjectId, ObjectName, Policy, PolicyAim, Route,
 };
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Routes and policies by what they refer to, besides the Services they are attached to.
 #[derive(Debug, Default)]
 pub(super) struct References {
-    routes: HashMap<ObjectId, Arc<Body>>,
+    routes: BTreeMap<ObjectId, Arc<Body>>,
     /// Policies by the route they target, then by name.
-    policies: HashMap<ObjectId, BTreeMap<Arc<str>, Arc<Body>>>,
+    policies: BTreeMap<ObjectId, BTreeMap<Arc<str>, Arc<Body>>>,
     /// Routes and policies by the Service that gets requests because of them.
-    senders: HashMap<ObjectName, BTreeMap<ObjectId, Arc<Body>>>,
+    senders: BTreeMap<ObjectName, BTreeMap<ObjectId, Arc<Body>>>,
 }
 
 impl References {
@@ -90,17 +90,25 @@ impl References {
         routes.filter_map(|(id, body)| Some((id, as_route(body)?)))
     }
 
+    /// Every policy that falls back to a Service, with that Service and its port.
+    pub(super) fn fallbacks(&self) -> impl Iterator<Item = (&ObjectId, &ObjectName, u16)> {
+        let senders = self.senders.values().flatten();
+        senders.filter_map(|(id, body)| {
+            let fallback = as_policy(body)?.call.fallback.as_ref()?;
+            match &fallback.answer {
+                FallbackAnswer::Backend(name, port) => Some((id, name, *port)),
+                FallbackAnswer::Status(..) | FallbackAnswer::Message(_) => None,
+            }
+        })
+    }
+
     /// Every route that a policy targets, whether it exists or not.
     pub(super) fn targeted(&self) -> impl Iterator<Item = &ObjectId> {
         self.policies.keys()
     }
 }
 
-fn remove<K: std::hash::Hash + Eq, I: Ord>(
-    index: &mut HashMap<K, BTreeMap<I, Arc<Body>>>,
-    key: &K,
-    item: &I,
-) {
+fn remove<K: Ord, I: Ord>(index: &mut BTreeMap<K, BTreeMap<I, Arc<Body>>>, key: &K, item: &I) {
     if let Some(items) = index.get_mut(key) {
         items.remove(item);
         if items.is_empty() {

@@ -233,7 +233,10 @@ impl<'a> Compiler<'a> {
             },
             kind: match route.kind {
                 Kind::HttpRoute => RouteKind::Http,
-                _ => RouteKind::Grpc,
+                Kind::GrpcRoute => RouteKind::Grpc,
+                Kind::Service | Kind::EndpointSlice | Kind::Node | Kind::MeshPolicy => {
+                    RouteKind::Service
+                }
             },
             backends: backends.into(),
             request_headers: rule.filters.request_headers.clone(),

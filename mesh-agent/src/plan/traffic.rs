@@ -1,7 +1,7 @@
 //! How requests are treated: the sections of the policies that hold, with what a route says itself in front.
 
 use super::policies::Chain;
-use crate::model::{BackendTraffic, CallTraffic, LoadBalancing, ObjectId, RouteRule, Timeouts};
+use crate::model::{BackendTraffic, CallTraffic, ObjectId, RouteRule, Timeouts};
 use crate::route::{BackendSetBy, CallSetBy};
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ pub(super) fn backend_traffic(policies: &Chain<'_>) -> (BackendTraffic, BackendS
     };
     let balancing = balancing.and_then(|(_, section)| section.balancing.clone());
     let traffic = BackendTraffic {
-        load_balancing: balancing.unwrap_or_else(LoadBalancing::default),
+        load_balancing: balancing.unwrap_or_default(),
         circuit_breaker: breaker.map(|(_, section)| section),
         outlier_detection: outliers.map(|(_, section)| section.clone()),
         retry_budget: budget.map(|(_, section)| section).unwrap_or_default(),

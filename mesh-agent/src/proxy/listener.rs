@@ -1,18 +1,18 @@
 //! Accepts captured connections in their callers' namespaces and hands them to the proxy's threads.
 
 use super::Caller;
+use super::relay::reset;
 use super::serving::{Hand, Taken};
 use crate::model::ObjectName;
-use rustix::net::{SocketFlags, accept_with, getpeername};
 use std::collections::HashMap;
 use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::fd::AsFd;
+use std::net::{SocketAddr, TcpListener as StdListener};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::io::unix::AsyncFd;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::sleep;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
 
 /// Connections that are served at once, by all threads together.
 const CONNECTIONS_MAX: usize = 65_536;
@@ -24,7 +24,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub enum Listening {
     /// A listener, not blocking, in the network namespace with this cookie.
-    Opened(u64, TcpListener),
+    Opened(u64, StdListener),
     /// No more connections come in this namespace but those that wait.
     Closed(u64),
 }
@@ -49,6 +49,7 @@ pub struct Acceptor {
     changes: mpsc::UnboundedReceiver<Listening>,
     /// What ends the tasks of a namespace by being dropped.
     open: HashMap<u64, Vec<oneshot::Sender<()>>>,
+    tasks: JoinSet<()>,
 }
 
 struct Shared {
@@ -72,21 +73,28 @@ impl Acceptor {
             shared: Arc::new(shared),
             changes,
             open: HashMap::new(),
+            tasks: JoinSet::new(),
         }
     }
 
-    /// Accepts until nobody tells of listeners any more.
+    /// Accepts until nobody tells of listeners any more, and all that were told of are closed.
     pub async fn run(mut self) {
-        while let Some(change) = self.changes.recv().await {
-            match change {
-                Listening::Opened(netns, listener) => self.open(netns, listener),
-                Listening::Closed(netns) => drop(self.open.remove(&netns)),
+        loop {
+            tokio::select! {
+                change = self.changes.recv() => match change {
+                    Some(Listening::Opened(netns, listener)) => self.open(netns, listener),
+                    Some(Listening::Closed(netns)) => drop(self.open.remove(&netns)),
+                    None => break,
+                },
+                Some(_) = self.tasks.join_next(), if !self.tasks.is_empty() => {}
             }
         }
+        self.open.clear();
+        while self.tasks.join_next().await.is_some() {}
     }
 
-    fn open(&mut self, netns: u64, listener: TcpListener) {
-        let listener = match AsyncFd::new(listener) {
+    fn open(&mut self, netns: u64, listener: StdListener) {
+        let listener = match TcpListener::from_std(listener) {
             Ok(listener) => listener,
             Err(error) => {
                 tracing::error!(%error, netns_cookie = netns, "cannot wait for connections in a network namespace");
@@ -96,65 +104,48 @@ impl Acceptor {
         let (close, closed) = oneshot::channel();
         self.open.entry(netns).or_default().push(close);
         let shared = Arc::clone(&self.shared);
-        tokio::spawn(async move { accept_all(&shared, netns, &listener, closed).await });
+        self.tasks.spawn(async move {
+            accept_until(&shared, netns, &listener, closed).await;
+            // What the kernel has made a connection of was promised to be served.
+            while let Ok(Ok(accepted)) = timeout(Duration::ZERO, listener.accept()).await {
+                shared.take(netns, accepted);
+            }
+        });
     }
 }
 
-async fn accept_all(
+/// Accepts until it is told to close: nobody sends, the sender is dropped.
+async fn accept_until(
     shared: &Shared,
     netns: u64,
-    listener: &AsyncFd<TcpListener>,
+    listener: &TcpListener,
     mut closed: oneshot::Receiver<()>,
 ) {
     loop {
         tokio::select! {
-            ready = listener.readable() => {
-                let Ok(mut ready) = ready else { return };
-                match accept_waiting(shared, netns, listener.get_ref()) {
-                    Ok(()) => ready.clear_ready(),
-                    Err(error) => {
-                        tracing::warn!(%error, netns_cookie = netns, "cannot accept a connection");
-                        sleep(PAUSE).await;
-                    }
+            accepted = listener.accept() => match accepted {
+                Ok(accepted) => shared.take(netns, accepted),
+                // It has ended while it waited.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(error) => {
+                    tracing::warn!(%error, netns_cookie = netns, "cannot accept a connection");
+                    sleep(PAUSE).await;
                 }
-            }
-            // Nobody sends: it is dropped.
-            _ = &mut closed => {
-                // What the kernel has made a connection of was promised to be served.
-                if let Err(error) = accept_waiting(shared, netns, listener.get_ref()) {
-                    tracing::warn!(%error, netns_cookie = netns, "connections that waited are lost");
-                }
-                return;
-            }
-        }
-    }
-}
-
-/// Accepts until none waits.
-fn accept_waiting(shared: &Shared, netns: u64, listener: &TcpListener) -> io::Result<()> {
-    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-    loop {
-        match accept_with(listener.as_fd(), flags) {
-            Ok(stream) => shared.take(netns, stream.into()),
-            Err(rustix::io::Errno::AGAIN) => return Ok(()),
-            // It has ended while it waited.
-            Err(rustix::io::Errno::CONNABORTED | rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
+            },
+            _ = &mut closed => return,
         }
     }
 }
 
 impl Shared {
-    fn take(&self, netns: u64, mut stream: TcpStream) {
-        // It has ended already if it has no peer.
-        let Some(peer) = peer(&stream) else { return };
+    fn take(&self, netns: u64, (mut stream, peer): (TcpStream, SocketAddr)) {
         let found = {
             let mut origin = self.origin.lock().unwrap_or_else(PoisonError::into_inner);
             origin(netns, peer)
         };
         let Some(found) = found else {
             tracing::debug!(%peer, netns_cookie = netns, "a connection to the listener itself is reset");
-            return reset_std(&mut stream);
+            return reset(&mut stream);
         };
         let caller = Caller {
             netns,
@@ -167,7 +158,11 @@ impl Shared {
         let hand = self.hands.iter().min_by_key(|hand| hand.live());
         let Some(hand) = hand.filter(|_| total < CONNECTIONS_MAX) else {
             tracing::warn!(total, "too many connections: one is reset");
-            return reset_std(&mut stream);
+            return reset(&mut stream);
+        };
+        // It goes on in another thread's event loop. Fails only if this one is ending.
+        let Ok(stream) = stream.into_std() else {
+            return;
         };
         hand.give(Taken {
             stream,
@@ -178,14 +173,92 @@ impl Shared {
     }
 }
 
-fn peer(stream: &TcpStream) -> Option<SocketAddr> {
-    let peer = getpeername(stream.as_fd()).ok()??;
-    SocketAddr::try_from(peer).ok()
-}
+#[cfg(test)]
+mod tests {
+    use super::{Acceptor, Found, Listening, Origin};
+    use crate::proxy::serving::{Hand, Inlet};
+    use std::io::ErrorKind;
+    use std::net::{SocketAddr, TcpListener as StdListener};
+    use tokio::io::AsyncReadExt;
+    use tokio::net::TcpStream;
+    use tokio::sync::mpsc;
 
-fn reset_std(stream: &mut TcpStream) {
-    // Fails for a socket that is broken already.
-    socket2::SockRef::from(stream)
-        .set_linger(Some(Duration::ZERO))
-        .ok();
+    const NETNS: u64 = 7;
+
+    struct Scene {
+        address: SocketAddr,
+        changes: mpsc::UnboundedSender<Listening>,
+        inlet: Inlet,
+    }
+
+    /// An acceptor with one listener, whose connections all were going to `requested`.
+    fn scene(requested: Option<SocketAddr>) -> (Scene, impl Future<Output = ()>) {
+        let listener = StdListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        let (changes, told) = mpsc::unbounded_channel();
+        changes.send(Listening::Opened(NETNS, listener)).unwrap();
+        let (hand, inlet) = Hand::new();
+        let origin: Origin = Box::new(move |netns, _| {
+            assert_eq!(netns, NETNS);
+            requested.map(|requested| Found {
+                requested,
+                namespace: Some("shop".into()),
+                workload: None,
+            })
+        });
+        let scene = Scene {
+            address,
+            changes,
+            inlet,
+        };
+        (scene, Acceptor::new(told, origin, vec![hand]).run())
+    }
+
+    #[tokio::test]
+    async fn a_connection_comes_with_where_it_was_going() {
+        let requested: SocketAddr = "10.96.0.1:80".parse().unwrap();
+        let (mut scene, running) = scene(Some(requested));
+        tokio::spawn(running);
+
+        let client = TcpStream::connect(scene.address).await.unwrap();
+        let taken = scene.inlet.next().await.unwrap();
+
+        assert_eq!(taken.requested, requested);
+        assert_eq!(taken.peer, client.local_addr().unwrap());
+        assert_eq!(taken.caller.netns, NETNS);
+        assert_eq!(taken.caller.namespace.as_deref(), Some("shop"));
+        assert_eq!(
+            taken.caller.source, None,
+            "a loopback address was not bound"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_connection_to_the_listener_itself_is_reset() {
+        let (scene, running) = scene(None);
+        tokio::spawn(running);
+        let mut client = TcpStream::connect(scene.address).await.unwrap();
+        let error = client.read(&mut [0; 1]).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+    }
+
+    #[tokio::test]
+    async fn what_waits_when_a_listener_is_closed_is_still_served() {
+        let requested: SocketAddr = "10.96.0.1:80".parse().unwrap();
+        let (mut scene, running) = scene(Some(requested));
+        // The kernel completes the handshakes before anybody accepts.
+        let first = TcpStream::connect(scene.address).await.unwrap();
+        let second = TcpStream::connect(scene.address).await.unwrap();
+        scene.changes.send(Listening::Closed(NETNS)).unwrap();
+        drop(scene.changes);
+
+        running.await;
+
+        for client in [first, second] {
+            let taken = scene.inlet.next().await.unwrap();
+            assert_eq!(taken.peer, client.local_addr().unwrap());
+        }
+        assert!(scene.inlet.next().await.is_none());
+    }
 }

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 /// A connection that was accepted on another thread.
 #[derive(Debug)]
@@ -43,6 +44,14 @@ struct Live(Arc<AtomicUsize>);
 impl Drop for Live {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Inlet {
+    /// The next connection, without its count.
+    #[cfg(test)]
+    pub(super) async fn next(&mut self) -> Option<Taken> {
+        self.0.recv().await.map(|(taken, _)| taken)
     }
 }
 
@@ -84,30 +93,39 @@ pub struct Serving<C> {
     pub spoken: Spoken,
     /// Counts what is not served as HTTP/2.
     pub bypasses: Bypasses,
-    /// Serves what is.
-    pub http2: Box<ServeHttp2>,
+    /// Serves what is; `None`: it is relayed as bytes too.
+    pub http2: Option<Box<ServeHttp2>>,
     /// A number that differs each time: it chooses endpoints.
     pub random: fn() -> u32,
 }
 
 impl<C: Connect> Serving<C> {
-    /// Serves what comes until nobody gives any more. What is being relayed then goes on until it ends or is cut off.
+    /// Serves what comes until nobody gives any more, and then until the last connection has ended or is cut off.
     pub async fn run(self: Arc<Self>, mut inlet: Inlet, drain: DrainWatch) {
-        while let Some((taken, live)) = inlet.0.recv().await {
-            let serving = Arc::clone(&self);
-            let mut drain = drain.clone();
-            tokio::spawn(async move {
-                let _live = live;
-                tokio::select! {
-                    served = serving.serve(taken) => {
-                        if let Err(error) = served {
-                            tracing::debug!(%error, "a connection is relayed no more");
-                        }
-                    }
-                    () = drain.reached(Phase::Ending) => {}
+        let mut tasks = JoinSet::new();
+        loop {
+            tokio::select! {
+                given = inlet.0.recv() => {
+                    let Some((taken, live)) = given else { break };
+                    tasks.spawn(Arc::clone(&self).serve_to_end(taken, live, drain.clone()));
                 }
-            });
+                // What a task panics with is in the log.
+                Some(_) = tasks.join_next(), if !tasks.is_empty() => {}
+            }
         }
+        while tasks.join_next().await.is_some() {}
+    }
+
+    async fn serve_to_end(self: Arc<Self>, taken: Taken, live: Live, mut drain: DrainWatch) {
+        tokio::select! {
+            served = self.serve(taken) => {
+                if let Err(error) = served {
+                    tracing::debug!(%error, "a connection is relayed no more");
+                }
+            }
+            () = drain.reached(Phase::Ending) => {}
+        }
+        drop(live);
     }
 
     async fn serve(&self, taken: Taken) -> io::Result<()> {
@@ -125,28 +143,30 @@ impl<C: Connect> Serving<C> {
             peer,
             caller,
         };
-        match speech {
-            Speech::Http2 => {
-                (self.http2)(accepted).await;
+        match (speech, &self.http2) {
+            (Speech::Http2, Some(http2)) => {
+                http2(accepted).await;
                 Ok(())
             }
-            Speech::Bytes => self.pass_on(accepted).await,
+            (speech, _) => self.pass_on(accepted, speech).await,
         }
     }
 
-    /// Relays what is not HTTP/2 to an endpoint of the service, or refuses it.
-    async fn pass_on(&self, mut accepted: Accepted) -> io::Result<()> {
+    /// Relays bytes to an endpoint of the service; what is not HTTP/2 is refused where that is wanted.
+    async fn pass_on(&self, mut accepted: Accepted, speech: Speech) -> io::Result<()> {
         let routes = (self.routes)();
         let Some(port) = routes.port(accepted.requested) else {
             reset(&mut accepted.stream);
             return Ok(());
         };
-        let service = &port.service;
-        self.bypasses
-            .note(&service.namespace, &service.name, ProxyBypass::NotHttp2);
-        if port.is_closed_on_failure {
-            reset(&mut accepted.stream);
-            return Ok(());
+        if speech == Speech::Bytes {
+            let service = &port.service;
+            self.bypasses
+                .note(&service.namespace, &service.name, ProxyBypass::NotHttp2);
+            if port.is_closed_on_failure {
+                reset(&mut accepted.stream);
+                return Ok(());
+            }
         }
         let endpoints = Arc::clone(&port.backend.endpoints);
         drop(routes);
@@ -186,6 +206,7 @@ mod tests {
         let backend = Backend {
             name: name.clone(),
             port: 80,
+            is_ipv6: false,
             endpoints: [endpoint].into(),
             traffic: BackendTraffic::default(),
             set_by: BackendSetBy::default(),
@@ -223,10 +244,10 @@ mod tests {
             connect: PlainConnect,
             spoken: Spoken::default(),
             bypasses: bypasses.clone(),
-            http2: Box::new(move |accepted| {
+            http2: Some(Box::new(move |accepted| {
                 seen.send(accepted.requested).unwrap();
                 Box::pin(async {})
-            }),
+            })),
             random: || 0,
         };
         let (hand, inlet) = Hand::new();

@@ -1,7 +1,7 @@
 //! The reconciler over real manifests and a kernel that is a closure.
 
 use super::{Inbox, Reconciler, SyncReport, start};
-use crate::api::Severity;
+use crate::api::{RouteBackend, RouteRule, RoutedPort, Routes, RuleSet, Severity};
 use crate::config;
 use crate::model::NodeIdentity;
 use crate::observe::Progress;
@@ -165,4 +165,57 @@ fn the_thread_applies_what_is_put_answers_what_is_asked_and_ends_when_told() {
     worker.join().unwrap();
     let late = runtime.block_on(inquiries.plans());
     assert_eq!(late.unwrap_err(), super::NoAnswer::Stopping);
+}
+
+#[test]
+fn routes_are_told_with_their_rules_and_why_a_share_goes_nowhere() {
+    let route = "---
+apiVersion: gateway.networking.k8s.io/v1
+kind: GRPCRoute
+metadata: {name: r, namespace: shop}
+spec:
+  parentRefs: [{group: '', kind: Service, name: inventory}]
+  rules:
+  - name: first
+    matches: [{method: {service: shop.Inventory}}]
+    backendRefs: [{name: inventory, port: 50051, weight: 9}, {name: gone, port: 1}]
+---
+apiVersion: mesh.dev/v1alpha1
+kind: MeshPolicy
+metadata: {name: p, namespace: shop}
+spec: {targetRefs: [{kind: Service, name: inventory}], failureMode: Closed, timeouts: {request: 1s}}
+";
+    let mut catalog = Catalog::new(NodeIdentity::named("node-a"));
+    let text = format!("{SERVICE}---{SLICE}{route}");
+    let parsed = config::parse_file(Path::new("a.yaml"), text.as_bytes());
+    catalog.set_file(Path::new("a.yaml"), Some(parsed));
+
+    let routes = Routes::from(&**catalog.routes());
+
+    let share = |to: Option<&str>, problem: Option<&str>, weight: u32| RouteBackend {
+        to: to.map(str::to_owned),
+        problem: problem.map(str::to_owned),
+        weight,
+        endpoints: usize::from(to.is_some()),
+    };
+    let rule = RouteRule {
+        name: "GRPCRoute shop/r rule first".to_owned(),
+        matches: vec!["shop.Inventory/*".to_owned()],
+        backends: vec![
+            share(Some("shop/inventory:50051"), None, 9),
+            share(None, Some("there is no Service shop/gone"), 1),
+        ],
+        set_by: vec![("timeouts".to_owned(), "MeshPolicy shop/p".to_owned())],
+    };
+    let port = RoutedPort {
+        service: "shop/inventory".to_owned(),
+        port: 50051,
+        ipv6: false,
+        failure_mode: "Closed".to_owned(),
+        rule_sets: vec![RuleSet {
+            callers: None,
+            rules: vec![rule],
+        }],
+    };
+    assert_eq!(routes, Routes { ports: vec![port] });
 }

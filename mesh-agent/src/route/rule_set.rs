@@ -109,8 +109,8 @@ impl RuleSet {
     }
 
     /// Every match, the one that goes first in front.
-    pub(super) fn entries(&self) -> &[Entry] {
-        &self.entries
+    pub(super) fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter()
     }
 
     /// Its rules, each once, in the order of their best match.
@@ -122,6 +122,15 @@ impl RuleSet {
             }
         }
         seen.into_iter()
+    }
+
+    /// The matches of one of its rules, the one that goes first in front; none: every request.
+    pub fn matches_of<'a>(&'a self, rule: &'a Rule) -> impl Iterator<Item = &'a RouteMatch> {
+        let own = self
+            .entries
+            .iter()
+            .filter(move |entry| std::ptr::eq(Arc::as_ptr(&entry.rule), rule));
+        own.filter_map(|entry| entry.wanted.as_ref())
     }
 
     /// Whether a rule with these matches takes every request.

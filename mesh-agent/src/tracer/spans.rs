@@ -36,6 +36,9 @@ pub struct SpanQueue {
 
 /// Spans that an RPC gives.
 fn span_count(rpc: &ObservedRpc) -> u64 {
+    if let Some(call) = &rpc.routed {
+        return 1 + call.attempts.len() as u64;
+    }
     u64::from(rpc.side.is_client()) + u64::from(rpc.side.is_server())
 }
 

@@ -97,6 +97,7 @@ fn rpc(method: &str, reasons: u32) -> ObservedRpc {
         response_bytes: 0,
         parent: None,
         reasons,
+        routed: None,
     }
 }
 

@@ -53,9 +53,9 @@ counters! {
     GapInData = "gap_in_data",
     /// A piece was not seen that would have been needed.
     Gap = "gap",
-    /// A piece that came too early was held.
+    /// A packet that came too early was held.
     Held = "held",
-    /// There was no room to hold one more piece.
+    /// There was no room to hold one more.
     HeldFull = "held_full",
     /// Two CPUs had packets of one direction at the same time.
     Contention = "contention",

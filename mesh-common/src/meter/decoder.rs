@@ -104,21 +104,31 @@ impl Decoder {
         available: u32,
         path_key: u64,
     ) -> Step {
+        let mut read = 0;
+        if self.phase == phase::HEAD {
+            if self.collected_bytes != 0 || held < HEAD_BYTES {
+                return self.piece_of_head(buffer.byte(at));
+            }
+            let event = self.head(Head::new(buffer.word(at), buffer.byte(at + 8)));
+            let begins_block = self.phase == phase::BLOCK && self.left != self.padding;
+            if !begins_block || held == HEAD_BYTES {
+                return Step {
+                    consumed: HEAD_BYTES + self.skip_some(available - HEAD_BYTES),
+                    event,
+                };
+            }
+            // Most blocks are short and follow their head at once.
+            read = HEAD_BYTES;
+        }
         match self.phase {
-            phase::BLOCK => self.block(buffer, at, held, available, path_key),
-            phase::SKIP => nothing(self.skip_some(available)),
-            phase::HEAD => {
-                if self.collected_bytes == 0 && held >= HEAD_BYTES {
-                    let head = Head::new(buffer.word(at), buffer.byte(at + 8));
-                    let event = self.head(head);
-                    Step {
-                        consumed: HEAD_BYTES + self.skip_some(available - HEAD_BYTES),
-                        event,
-                    }
-                } else {
-                    self.piece_of_head(buffer.byte(at))
+            phase::BLOCK => {
+                let step = self.block(buffer, at + read, held - read, available - read, path_key);
+                Step {
+                    consumed: read + step.consumed,
+                    event: step.event,
                 }
             }
+            phase::SKIP => nothing(self.skip_some(available)),
             phase::PREFACE => self.preface(buffer, at, held),
             phase::PRIORITY => self.priority(held),
             phase::PAD_LENGTH => Step {

@@ -3,7 +3,7 @@
 //! ```text
 //! METER_OUT, METER_IN (socket storage)   one direction each: Meter
 //! METER_CONNS  conn id ─► MeteredConnection     PAIRS  4-tuple ─► Link, from SYN until the other end is known
-//! EARLY        4-tuple ─► Meter, until the listener's child is there    HELD  pieces that came too early
+//! EARLY        4-tuple ─► Meter, until the listener's child is there    HELD  pages of what came too early
 //! STREAMS      (conn, stream) ─► Stream         open RPCs
 //! RPCS         RpcKey ─► RpcRow                 what is counted
 //! METHODS      MethodKey ─► Method              labels in use       CANDIDATES  the same, not yet a label (LRU)
@@ -130,45 +130,15 @@ record! {
     }
 }
 
-/// Pieces of a direction that arrived too early and are held.
-pub const HELD_MAX: u32 = 32;
-/// Bytes of one held piece.
-pub const HELD_BYTES: u32 = 4_096;
-
-record! {
-    /// Key of `HELD`.
-    #[derive(Hash, PartialOrd, Ord)]
-    pub struct HeldKey, size 16 {
-        /// Cookie of the socket.
-        pub socket: u64,
-        /// Sequence number of the piece's first byte.
-        pub sequence: u32,
-        /// Zero.
-        pub reserved: u32,
-    }
-}
-
-record! {
-    /// A piece of a direction that came too early.
-    pub struct HeldPiece, size 4104 {
-        /// Bytes in `bytes`.
-        pub length: u32,
-        /// Zero.
-        pub reserved: u32,
-        /// The piece.
-        pub bytes: [u64; HELD_BYTES as usize / 8],
-    }
-}
-
 record! {
     /// Where a run of the decoder over one packet stands. On a program's stack the verifier would follow every value it can
     /// take; here it knows none, and looks at one step only.
     pub struct RunState, size 48 {
         /// The time of the packet, `CLOCK_MONOTONIC` ns.
         pub now_ns: u64,
-        /// Address of the held piece to take bytes from; zero: from the packet.
+        /// Address of the held bytes to take from; zero: from the packet.
         pub piece: u64,
-        /// Where in the packet or the piece the next byte stands.
+        /// Where in the packet or the held bytes the next one stands.
         pub at: u32,
         /// Bytes from there on.
         pub left: u32,
@@ -189,7 +159,7 @@ record! {
 
 record! {
     /// One direction of a socket: decoder, sequence, and what pends.
-    pub struct Meter, size 1944 {
+    pub struct Meter, size 1816 {
         /// The connection.
         pub link: Link,
         /// The decoder.
@@ -204,14 +174,12 @@ record! {
         pub request: Stream,
         /// More than zero while a CPU decodes; atomic.
         pub busy: u64,
-        /// The sequence numbers of pieces that came too early and are held.
-        pub held_sequences: [u32; HELD_MAX as usize],
-        /// Which of `held_sequences` are in use, a bit each.
-        pub held: u32,
-        /// The sequence number of the piece that was held last.
-        pub last_held: u32,
-        /// The sequence number behind that piece.
-        pub behind_held: u32,
+        /// Whether something came too early and is held (1).
+        pub is_holding: u32,
+        /// How often that has begun: pages of one holding are not taken for those of another.
+        pub holding: u32,
+        /// The sequence number behind all that is held.
+        pub held_until: u32,
         /// The sequence number of the next byte to decode.
         pub next_sequence: u32,
         /// Whether `next_sequence` is known (1).

@@ -76,6 +76,29 @@ pub(super) unsafe fn load_pointer<const OFFSET: usize, T, U>(base: *const T) -> 
     value
 }
 
+/// Reads the pointer into a packet that the `u32` at byte `OFFSET` of a context stands for: the verifier makes it a pointer of
+/// the full width.
+///
+/// # Safety
+///
+/// There must be such a field in the context behind `base`.
+#[inline(always)]
+#[cfg(target_arch = "bpf")]
+pub(super) unsafe fn load_packet_pointer<const OFFSET: usize, T>(base: *const T) -> *const u8 {
+    let value: *const u8;
+    // SAFETY: promised by the caller.
+    unsafe {
+        asm!(
+            "{value} = *(u32 *)({base} + {offset})",
+            value = lateout(reg) value,
+            base = in(reg) base,
+            offset = const OFFSET,
+            options(nostack, readonly),
+        );
+    }
+    value
+}
+
 /// Writes the `u32` at byte `OFFSET` of a kernel object.
 ///
 /// # Safety
@@ -97,7 +120,7 @@ pub(super) unsafe fn store_word<const OFFSET: usize, T>(base: *mut T, value: u32
 }
 
 #[cfg(not(target_arch = "bpf"))]
-pub(super) use self::host::{load_long, load_pointer, load_word, store_word};
+pub(super) use self::host::{load_long, load_packet_pointer, load_pointer, load_word, store_word};
 
 /// The crate compiles for the host too, so that it is linted with everything else; nothing of this runs there.
 #[cfg(not(target_arch = "bpf"))]
@@ -119,6 +142,14 @@ mod host {
     pub(in crate::ctx) unsafe fn load_pointer<const OFFSET: usize, T, U>(base: *const T) -> *mut U {
         // SAFETY: promised by the caller.
         unsafe { field::<T, *mut U>(base, OFFSET).read() }
+    }
+
+    pub(in crate::ctx) unsafe fn load_packet_pointer<const OFFSET: usize, T>(
+        base: *const T,
+    ) -> *const u8 {
+        // SAFETY: promised by the caller.
+        let address = unsafe { field::<T, u32>(base, OFFSET).read() };
+        core::ptr::without_provenance(address as usize)
     }
 
     pub(in crate::ctx) unsafe fn store_word<const OFFSET: usize, T>(base: *mut T, value: u32) {

@@ -1,19 +1,18 @@
 //! The context of `cgroup_skb`: a packet from its IP header on, and the socket that sends or receives it.
 
 use super::Socket;
-use super::field::{load_pointer, load_word};
-use crate::maps::metering;
-use aya_ebpf::bindings::{__sk_buff, bpf_sock};
-use aya_ebpf::helpers::generated::{bpf_get_socket_cookie, bpf_skb_load_bytes};
+use super::field::{load_long, load_packet_pointer, load_pointer, load_word};
+use aya_ebpf::bindings::{__sk_buff, bpf_sock, bpf_tcp_sock as BpfTcpSock};
+use aya_ebpf::helpers::generated::{bpf_get_socket_cookie, bpf_skb_load_bytes, bpf_tcp_sock};
 use aya_ebpf::programs::SkBuffContext;
 use core::mem::{MaybeUninit, offset_of};
 use mesh_common::address::{Address, SocketAddress};
-use mesh_common::meter::count::Skip;
+use mesh_common::ending::tcp_state;
 use mesh_common::meter::{bound, zero};
 
 const IPV4: u32 = 0x0800;
 const IPV6: u32 = 0x86dd;
-const TCP: u32 = 6;
+const TCP: u8 = 6;
 
 /// Bytes of headers without options.
 const V4_HEADER: u32 = 20;
@@ -43,22 +42,35 @@ pub(crate) struct Payload {
     pub(crate) sequence: u32,
     /// The next byte that the sender expects.
     pub(crate) acknowledged: u32,
-    /// Where the TCP header begins.
-    header: u32,
 }
 
-impl Payload {
-    /// Nothing.
-    pub(crate) const NONE: Self = Self {
-        at: 0,
-        length: 0,
-        sequence: 0,
-        acknowledged: 0,
-        header: 0,
-    };
+/// What a packet of a TCP socket carries.
+#[derive(Clone, Copy)]
+pub(crate) enum Content {
+    /// Bytes of the stream.
+    Payload(Payload),
+    /// None.
+    Nothing,
+    /// Something the meter cannot read: no TCP, or headers that it does not look behind.
+    Unreadable,
+}
+
+/// The first `BYTES` of a packet.
+#[derive(Clone, Copy)]
+struct Front<const BYTES: usize>(*const u8);
+
+impl<const BYTES: usize> Front<BYTES> {
+    /// The four bytes at `AT`, as they stand there.
+    #[inline(always)]
+    fn word<const AT: usize>(self) -> u32 {
+        const { assert!(AT + 4 <= BYTES) };
+        // SAFETY: so many bytes are there; the one load needs no alignment where the mesh runs (x86-64, arm64).
+        unsafe { load_word::<AT, _>(self.0) }
+    }
 }
 
 /// A segment and its two ends.
+#[derive(Clone, Copy)]
 pub(crate) struct Segment {
     /// Its payload.
     pub(crate) payload: Payload,
@@ -118,6 +130,37 @@ impl Packet {
         unsafe { bpf_get_socket_cookie(self.0.cast()) }
     }
 
+    /// The sequence number that TCP itself waits for next; `None`: the socket has no connection yet.
+    #[inline(always)]
+    pub(crate) fn awaited(self) -> Option<u32> {
+        let socket = self.socket()?;
+        if socket.state() == tcp_state::LISTEN {
+            return None;
+        }
+        // SAFETY: the helper takes any socket, and gives null if it is none of TCP's.
+        let tcp = unsafe { bpf_tcp_sock(socket.as_ptr()) };
+        if tcp.is_null() {
+            return None;
+        }
+        // SAFETY: a field of the record.
+        Some(unsafe { load_word::<{ offset_of!(BpfTcpSock, rcv_nxt) }, _>(tcp) })
+    }
+
+    /// The sequence number of the connection's first byte, if TCP has got none yet.
+    #[inline(always)]
+    pub(crate) fn first(self) -> Option<u32> {
+        // SAFETY: the helper takes any socket, and gives null if it is none of TCP's.
+        let tcp = unsafe { bpf_tcp_sock(self.socket()?.as_ptr()) };
+        if tcp.is_null() {
+            return None;
+        }
+        // SAFETY: a field of the record.
+        let bytes = unsafe { load_long::<{ offset_of!(BpfTcpSock, bytes_received) }, _>(tcp) };
+        // SAFETY: a field of the record.
+        let next = unsafe { load_word::<{ offset_of!(BpfTcpSock, rcv_nxt) }, _>(tcp) };
+        (bytes == 0).then_some(next)
+    }
+
     /// Copies `length` bytes, at least one, from `offset` of the packet; says whether there were so many.
     ///
     /// # Safety
@@ -157,58 +200,107 @@ impl Packet {
         is_read.then_some(words)
     }
 
-    /// The payload of the TCP segment; `None`: another protocol, which is counted if the socket `is_metered`, or no payload.
+    /// What a packet of a TCP socket carries.
     #[inline(always)]
-    pub(crate) fn payload(self, is_metered: bool) -> Option<Payload> {
+    pub(crate) fn content(self) -> Content {
         match self.version() {
-            IPV4 => {
-                let header = self.words::<{ (V4_HEADER + TCP_HEADER) as usize / 4 }>(0)?;
-                if byte::<9>(&header) != TCP {
-                    return not_tcp(is_metered);
-                }
-                let bytes = (byte::<0>(&header) & 0xf) * 4;
-                if bytes == V4_HEADER {
-                    return self.behind(bytes, [header[5], header[6], header[7], header[8]]);
-                }
-                self.behind(bytes, self.words::<4>(bytes)?)
-            }
-            IPV6 => {
-                let header = self.words::<{ (V6_HEADER + TCP_HEADER) as usize / 4 }>(0)?;
-                // No extension header: none is usual in front of TCP.
-                if byte::<6>(&header) != TCP {
-                    return not_tcp(is_metered);
-                }
-                self.behind(V6_HEADER, [header[10], header[11], header[12], header[13]])
-            }
-            _ => None,
+            IPV4 => self.content_v4(),
+            IPV6 => self.content_v6(),
+            _ => Content::Unreadable,
         }
     }
 
-    /// The payload behind a TCP header, of which the first four words are `tcp`.
     #[inline(always)]
-    fn behind(self, header: u32, tcp: [u32; 4]) -> Option<Payload> {
+    fn content_v4(self) -> Content {
+        const WHOLE: usize = (V4_HEADER + TCP_HEADER) as usize;
+        let Some(front) = self.front_bytes::<WHOLE>() else {
+            return Content::Unreadable;
+        };
+        if front.word::<8>().to_ne_bytes()[1] != TCP {
+            return Content::Unreadable;
+        }
+        let header = u32::from(front.word::<0>().to_ne_bytes()[0] & 0xf) * 4;
+        if header == V4_HEADER {
+            const TCP_AT: usize = V4_HEADER as usize;
+            let tcp = [
+                front.word::<{ TCP_AT + 4 }>(),
+                front.word::<{ TCP_AT + 8 }>(),
+                front.word::<{ TCP_AT + 12 }>(),
+            ];
+            return self.behind(header, tcp);
+        }
+        // IP options: rare.
+        match self.words::<4>(header) {
+            Some([_, sequence, acknowledged, rest]) => {
+                self.behind(header, [sequence, acknowledged, rest])
+            }
+            None => Content::Unreadable,
+        }
+    }
+
+    #[inline(always)]
+    fn content_v6(self) -> Content {
+        const TCP_AT: usize = V6_HEADER as usize;
+        const WHOLE: usize = (V6_HEADER + TCP_HEADER) as usize;
+        let Some(front) = self.front_bytes::<WHOLE>() else {
+            return Content::Unreadable;
+        };
+        // No extension header: none is usual in front of TCP.
+        if front.word::<4>().to_ne_bytes()[2] != TCP {
+            return Content::Unreadable;
+        }
+        let tcp = [
+            front.word::<{ TCP_AT + 4 }>(),
+            front.word::<{ TCP_AT + 8 }>(),
+            front.word::<{ TCP_AT + 12 }>(),
+        ];
+        self.behind(V6_HEADER, tcp)
+    }
+
+    /// What stands behind a TCP header, of which the second to fourth word are `tcp`.
+    #[inline(always)]
+    fn behind(self, header: u32, tcp: [u32; 3]) -> Content {
         const SYN: u32 = 2;
-        let at = header + (byte::<12>(&tcp) >> 4) * 4;
+        let [sequence, acknowledged, rest] = tcp;
+        let [offset, flags, ..] = rest.to_ne_bytes();
+        let at = header + u32::from(offset >> 4) * 4;
         let length = self.length().wrapping_sub(at);
         if length == 0 || length > LENGTH_MAX {
-            return None;
+            return Content::Nothing;
         }
         // A SYN takes a number of its own (TCP Fast Open has data behind it).
-        let syn = (byte::<13>(&tcp) & SYN) / SYN;
-        Some(Payload {
+        let syn = (u32::from(flags) & SYN) / SYN;
+        Content::Payload(Payload {
             at,
             length,
-            sequence: u32::from_be(tcp[1]).wrapping_add(syn),
-            acknowledged: u32::from_be(tcp[2]),
-            header,
+            sequence: u32::from_be(sequence).wrapping_add(syn),
+            acknowledged: u32::from_be(acknowledged),
         })
+    }
+
+    /// The first `BYTES` of the packet; `None`: they do not stand in one piece, as the headers of TCP do by the time that a
+    /// socket's hook runs.
+    #[inline(always)]
+    fn front_bytes<const BYTES: usize>(self) -> Option<Front<BYTES>> {
+        // SAFETY: fields of the context.
+        let data = unsafe { load_packet_pointer::<{ offset_of!(__sk_buff, data) }, _>(self.0) };
+        // SAFETY: as above.
+        let end = unsafe { load_packet_pointer::<{ offset_of!(__sk_buff, data_end) }, _>(self.0) };
+        (data.wrapping_add(BYTES) <= end).then_some(Front(data))
     }
 
     /// The ends of the segment with this payload.
     #[inline(always)]
     pub(crate) fn segment(self, payload: Payload) -> Option<Segment> {
-        let [ports] = self.words::<1>(payload.header)?;
-        let (source, destination) = if self.version() == IPV4 {
+        let is_v4 = self.version() == IPV4;
+        let header = if is_v4 {
+            let [first] = self.words::<1>(0)?;
+            u32::from(first.to_ne_bytes()[0] & 0xf) * 4
+        } else {
+            V6_HEADER
+        };
+        let [ports] = self.words::<1>(header)?;
+        let (source, destination) = if is_v4 {
             let [source, destination] = self.words::<2>(V4_ADDRESSES)?;
             (
                 Address::from_v4(source.to_ne_bytes()),
@@ -240,18 +332,4 @@ impl Packet {
         let protocol = self.word::<{ offset_of!(__sk_buff, protocol) }>();
         u32::from(u16::from_be(bound::<0xffff>(protocol) as u16))
     }
-}
-
-#[inline(always)]
-fn not_tcp(is_metered: bool) -> Option<Payload> {
-    if is_metered {
-        metering::skipped(Skip::Packet);
-    }
-    None
-}
-
-/// The byte at `AT` of what stands in `words`.
-#[inline(always)]
-fn byte<const AT: usize>(words: &[u32]) -> u32 {
-    u32::from(words[AT / 4].to_ne_bytes()[AT % 4])
 }

@@ -1,7 +1,6 @@
 //! The maps of the meter.
 
-use super::stored_rpcs::StoredRpcs;
-use super::{NO_PREALLOC, atomic};
+use super::{Counts, NO_PREALLOC, atomic};
 use aya_ebpf::Global;
 use aya_ebpf::bindings::{BPF_ANY, BPF_NOEXIST};
 use aya_ebpf::btf_maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf};
@@ -9,10 +8,10 @@ use aya_ebpf::macros::btf_map;
 use core::mem::offset_of;
 use core::ptr::NonNull;
 use mesh_common::meter::count::{RpcEvent, Skip, mode_index};
+use mesh_common::meter::held::{HeldKey, HeldPage};
 use mesh_common::meter::record::{
-    HELD_BYTES, HeldKey, HeldPiece, Link, METHODS_PER_SERVICE_MAX, MeteredConnection, Method,
-    MethodKey, Observation, PairKey, PeerPlace, RpcKey, RpcRow, Sampling, Stream, StreamKey,
-    methods_index,
+    Link, METHODS_PER_SERVICE_MAX, MeteredConnection, Method, MethodKey, Observation, PairKey,
+    PeerPlace, RpcKey, RpcRow, Sampling, Stream, StreamKey, methods_index,
 };
 use mesh_common::meter::{Mode, PATH_BYTES_MAX};
 use mesh_common::wire::copy_words;
@@ -21,9 +20,9 @@ use mesh_common::wire::copy_words;
 static METER_CONNS: HashMap<u64, MeteredConnection, 65_536, NO_PREALLOC> = HashMap::new();
 #[btf_map]
 static PAIRS: HashMap<PairKey, Link, 16_384, NO_PREALLOC> = HashMap::new();
-/// Nobody takes away what a socket leaves behind that is closed or loses its place: it is overwritten in time.
+/// Nobody takes away what a socket leaves behind that is closed: it is overwritten in time.
 #[btf_map]
-static HELD: LruHashMap<HeldKey, HeldPiece, 1_024> = LruHashMap::new();
+static HELD: LruHashMap<HeldKey, HeldPage, 1_024> = LruHashMap::new();
 /// Allocated beforehand: an RPC takes and frees one element.
 #[btf_map]
 static STREAMS: HashMap<StreamKey, Stream, 65_536> = HashMap::new();
@@ -53,7 +52,7 @@ static PATH_KEY: Global<u64> = Global::new(0);
 static EMPTY_ROW: [u64; size_of::<RpcRow>() / 8] = [0; size_of::<RpcRow>() / 8];
 static EMPTY_STREAM: [u64; size_of::<Stream>() / 8] = [0; size_of::<Stream>() / 8];
 static EMPTY_METHOD: [u64; size_of::<Method>() / 8] = [0; size_of::<Method>() / 8];
-static EMPTY_PIECE: [u64; size_of::<HeldPiece>() / 8] = [0; size_of::<HeldPiece>() / 8];
+static EMPTY_PAGE: [u64; size_of::<HeldPage>() / 8] = [0; size_of::<HeldPage>() / 8];
 
 /// What digests of paths begin with.
 #[inline(always)]
@@ -275,20 +274,26 @@ pub(crate) fn promote(key: &MethodKey) -> bool {
     }
     // SAFETY: a value of a map.
     let text = unsafe { &*text };
-    METHODS.insert(key, text, u64::from(BPF_NOEXIST)).is_ok() || METHODS.get_ptr(key).is_some()
+    if METHODS.insert(key, text, u64::from(BPF_NOEXIST)).is_ok() {
+        return true;
+    }
+    // No room, or another CPU was first and has counted it.
+    // SAFETY: a value of the map, an aligned word.
+    unsafe { atomic::add(count, u64::MAX) };
+    METHODS.get_ptr(key).is_some()
 }
 
 /// The row, made if need be; `None`: no room.
 #[inline(always)]
-pub(crate) fn rpcs(key: &RpcKey) -> Option<StoredRpcs> {
+pub(crate) fn rpcs(key: &RpcKey) -> Option<Counts<RpcRow>> {
     if let Some(row) = RPCS.get_ptr_mut(key).and_then(NonNull::new) {
-        return Some(StoredRpcs(row));
+        return Some(Counts(row));
     }
     let empty: *const RpcRow = (&raw const EMPTY_ROW).cast();
     // SAFETY: as large and as aligned as a row, which any bits are.
     let empty = unsafe { &*empty };
     let _exists_or_full: Result<(), i32> = RPCS.insert(key, empty, u64::from(BPF_NOEXIST));
-    RPCS.get_ptr_mut(key).and_then(NonNull::new).map(StoredRpcs)
+    RPCS.get_ptr_mut(key).and_then(NonNull::new).map(Counts)
 }
 
 /// How RPCs are chosen for observation.
@@ -311,26 +316,27 @@ pub(crate) fn observe(fill: impl FnOnce(&mut Observation)) -> bool {
     true
 }
 
-/// Makes room for a piece that came too early; `None`: there is none.
+/// The page of what came too early, made if need be; `None`: there is no room.
 #[inline(always)]
-pub(crate) fn new_held(key: &HeldKey) -> Option<NonNull<HeldPiece>> {
-    let empty: *const HeldPiece = (&raw const EMPTY_PIECE).cast();
-    // SAFETY: as large and as aligned as a piece, which any bits are.
+pub(crate) fn held_or_new(key: &HeldKey) -> Option<NonNull<HeldPage>> {
+    if let Some(page) = held(key) {
+        return Some(page);
+    }
+    let empty: *const HeldPage = (&raw const EMPTY_PAGE).cast();
+    // SAFETY: as large and as aligned as a page, which any bits are.
     let empty = unsafe { &*empty };
-    let _exists_or_full: Result<(), i32> = HELD.insert(key, empty, u64::from(BPF_NOEXIST));
+    let _full: Result<(), i32> = HELD.insert(key, empty, u64::from(BPF_NOEXIST));
     held(key)
 }
 
-/// A piece that came too early.
+/// A page of what came too early.
 #[inline(always)]
-pub(crate) fn held(key: &HeldKey) -> Option<NonNull<HeldPiece>> {
+pub(crate) fn held(key: &HeldKey) -> Option<NonNull<HeldPage>> {
     HELD.get_ptr_mut(key).and_then(NonNull::new)
 }
 
-/// Lets go of a piece.
+/// Lets go of a page.
 #[inline(always)]
 pub(crate) fn drop_held(key: &HeldKey) {
     let _gone: Result<(), i32> = HELD.remove(key);
 }
-
-const _: () = assert!(HELD_BYTES.is_multiple_of(8));

@@ -80,16 +80,30 @@ pub(super) fn reset(meter: &mut Meter) {
         return;
     };
     let mut status = reset_status(meter.run.value) as u32;
+    // SAFETY: a value of the map.
+    let (started_ns, timeout_us, was_answered) = unsafe {
+        let open = open.as_ref();
+        (
+            open.started_ns,
+            open.timeout_us,
+            open.first_ns != 0 && open.response_bytes != 0,
+        )
+    };
     if status == StatusCode::Cancelled as u32 && meter.is_response == 0 {
-        // SAFETY: a value of the map.
-        let open = unsafe { open.as_ref() };
-        let timeout_us = open.timeout_us;
-        let elapsed_ns = meter.run.now_ns.saturating_sub(open.started_ns);
+        let elapsed_ns = meter.run.now_ns.saturating_sub(started_ns);
         if timeout_us != 0 && elapsed_ns / 1_000 >= timeout_us {
             status = StatusCode::DeadlineExceeded as u32;
         }
     }
-    let _zero: u32 = meter_complete(meter, open.as_ptr(), key.stream, status, 0);
+    // A stream that its client always leaves never ends with the server's word; but no server sends messages for a method that
+    // it does not have.
+    let _zero: u32 = meter_complete(
+        meter,
+        open.as_ptr(),
+        key.stream,
+        status,
+        u32::from(was_answered),
+    );
 }
 
 #[inline(always)]
@@ -306,7 +320,7 @@ fn side(meter: &Meter) -> u32 {
 
 /// An RPC has ended: whoever takes it away counts it.
 ///
-/// `is_answer`: whether the server itself said so (1), which is what makes a method a label.
+/// `is_answer`: whether the server has shown that it has the method (1), which is what makes it a label.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn meter_complete(

@@ -10,6 +10,7 @@ use aya_ebpf::helpers::bpf_ktime_get_ns;
 use core::ptr::NonNull;
 use mesh_common::address::SocketAddress;
 use mesh_common::meter::count::Skip;
+use mesh_common::meter::held::HELD_AHEAD_MAX;
 use mesh_common::meter::record::{Link, Meter, PairKey, PeerPlace, Side};
 use mesh_common::meter::{HEAD_BYTES, Mode, is_plausible_head};
 use mesh_common::socket::{Metering, Phase, Protocol, SocketState};
@@ -165,9 +166,18 @@ pub(super) fn new_receiver(
             adopt(socket, segment, &key, link, Start::Answering);
             return None;
         }
-        let link = server_link(&segment.destination, &segment.source, packet.cookie())?;
-        let out = begin(socket, segment, link, Start::Answering)?;
-        return other_direction(socket, out);
+        return new_server(packet, socket, segment);
+    }
+    // The preface was lost or is late: what comes before it is held.
+    if let Some(first) = packet.first()
+        && first != segment.payload.sequence
+        && segment.payload.sequence.wrapping_sub(first) <= HELD_AHEAD_MAX
+        && all_maps::socket(socket).is_none()
+        && maps::announced(&from_client(segment)).is_none()
+    {
+        let mut from_first = *segment;
+        from_first.payload.sequence = first;
+        return new_server(packet, socket, &from_first);
     }
     let stored = all_maps::socket(socket)?;
     let state = stored.get();
@@ -190,6 +200,14 @@ pub(super) fn new_receiver(
     if !is_remote(out) {
         return None;
     }
+    other_direction(socket, out)
+}
+
+/// Meters for an accepting socket whose client is elsewhere and that receives its first bytes.
+#[inline(always)]
+fn new_server(packet: Packet, socket: Socket, segment: &Segment) -> Option<NonNull<Meter>> {
+    let link = server_link(&segment.destination, &segment.source, packet.cookie())?;
+    let out = begin(socket, segment, link, Start::Answering)?;
     other_direction(socket, out)
 }
 

@@ -1,4 +1,4 @@
-//! Pieces of a direction that came too early: held until the hole in front of them is filled.
+//! Pages of a direction that came too early: held until the hole in front of them is filled.
 
 use super::run::{Run, decode, loop_over};
 use crate::ctx::Packet;
@@ -6,15 +6,25 @@ use crate::maps::metering as maps;
 use core::mem::offset_of;
 use core::ptr::NonNull;
 use mesh_common::meter::count::Skip;
-use mesh_common::meter::record::{HELD_BYTES, HELD_MAX, HeldKey, HeldPiece, Meter};
+use mesh_common::meter::held::{
+    HELD_AHEAD_MAX, HELD_COPY_BYTES, HELD_PAGE_BYTES, HELD_PARTS_MAX, HeldKey, HeldPage, HeldPart,
+};
+use mesh_common::meter::record::Meter;
 use mesh_common::meter::{Mode, bound};
 
+/// Pages that what is held at most may touch.
+const PAGES_MAX: u32 = HELD_AHEAD_MAX / HELD_PAGE_BYTES + 1;
+/// The highest number of a page, a power of two less one: behind it the numbers begin again.
+const PAGE_LAST: u32 = u32::MAX / HELD_PAGE_BYTES;
+/// Copies that the longest packet may take: each page begins a new one.
+const COPIES_MAX: u32 = HELD_AHEAD_MAX / HELD_COPY_BYTES + PAGES_MAX;
+
 #[inline(always)]
-fn key(packet: Packet, sequence: u32) -> HeldKey {
+fn key(state: &Meter, sequence: u32) -> HeldKey {
     HeldKey {
-        socket: packet.cookie(),
-        sequence,
-        reserved: 0,
+        connection: state.link.connection,
+        page: sequence / HELD_PAGE_BYTES,
+        holding: state.holding,
     }
 }
 
@@ -24,22 +34,35 @@ struct Hold {
     at: u32,
     left: u32,
     sequence: u32,
-    is_full: u32,
+}
+
+/// Whether the bytes from `next` on will not come again: TCP has them. So it is with pages that others have pushed out.
+#[inline(always)]
+pub(super) fn is_too_late(packet: Packet, next: u32) -> bool {
+    packet.awaited().is_some_and(|awaited| {
+        let behind = awaited.wrapping_sub(next);
+        behind != 0 && behind <= i32::MAX as u32
+    })
 }
 
 /// Keeps a segment that came too early; says whether there was room for all of it.
 #[inline(always)]
-pub(super) fn keep(run: &Run, payload: u32, length: u32, sequence: u32) -> bool {
+pub(super) fn keep(run: &Run, state: &mut Meter, payload: u32, length: u32, sequence: u32) -> bool {
+    let ahead = sequence
+        .wrapping_add(length)
+        .wrapping_sub(state.next_sequence);
     let mut hold = Hold {
         packet: run.packet,
         meter: run.meter,
         at: payload,
         left: length,
         sequence,
-        is_full: 0,
     };
-    loop_over(HELD_MAX, keep_piece as *const (), (&raw mut hold).cast());
-    if hold.is_full != 0 || hold.left != 0 {
+    if ahead <= HELD_AHEAD_MAX {
+        begin_holding(state, sequence.wrapping_add(length));
+        loop_over(COPIES_MAX, copy_some as *const (), (&raw mut hold).cast());
+    }
+    if hold.left != 0 {
         maps::skipped(Skip::HeldFull);
         return false;
     }
@@ -47,141 +70,185 @@ pub(super) fn keep(run: &Run, payload: u32, length: u32, sequence: u32) -> bool 
     true
 }
 
+/// Something is held up to this sequence number. Pages of a holding that has ended are not found again, should there be any
+/// left.
+#[inline(always)]
+fn begin_holding(state: &mut Meter, until: u32) {
+    if state.is_holding == 0 {
+        state.is_holding = 1;
+        state.holding = state.holding.wrapping_add(1);
+        state.held_until = until;
+    } else if until.wrapping_sub(state.held_until) <= HELD_AHEAD_MAX {
+        state.held_until = until;
+    }
+}
+
+/// Copies what is left of the packet into the page where it belongs, as much as goes there at once.
 #[inline(never)]
-unsafe extern "C" fn keep_piece(_index: u32, hold: *mut Hold) -> i64 {
-    const SIZE: u32 = HELD_BYTES;
+unsafe extern "C" fn copy_some(_index: u32, hold: *mut Hold) -> i64 {
     // SAFETY: what `keep` gave.
     let hold = unsafe { &mut *hold };
-    // SAFETY: see `meter_take`.
-    let state = unsafe { &mut *hold.meter.as_ptr() };
     if hold.left == 0 {
         return 1;
     }
-    if append(hold, state) {
-        return 0;
-    }
-    let slot = state.held.trailing_ones();
-    let Some(mut piece) = (slot < HELD_MAX)
-        .then(|| maps::new_held(&key(hold.packet, hold.sequence)))
-        .flatten()
-    else {
-        hold.is_full = 1;
+    // SAFETY: see `meter_take`.
+    let state = unsafe { hold.meter.as_ref() };
+    let Some(mut page) = maps::held_or_new(&key(state, hold.sequence)) else {
         return 1;
     };
-    let wanted = if hold.left < SIZE { hold.left } else { SIZE };
-    let count = bound::<{ SIZE - 1 }>(wanted.wrapping_sub(1)) + 1;
+    let at = hold.sequence % HELD_PAGE_BYTES;
+    let room = HELD_PAGE_BYTES - at;
+    let wanted = if hold.left < room { hold.left } else { room };
+    let wanted = if wanted < HELD_COPY_BYTES {
+        wanted
+    } else {
+        HELD_COPY_BYTES
+    };
+    let count = bound::<{ HELD_COPY_BYTES - 1 }>(wanted.wrapping_sub(1)) + 1;
     // SAFETY: a value of the map.
-    let piece = unsafe { piece.as_mut() };
-    piece.length = count;
-    let bytes = (&raw mut piece.bytes).cast();
-    // SAFETY: the piece has room for so many bytes.
-    if !unsafe { hold.packet.load(hold.at, bytes, count) } {
-        hold.is_full = 1;
+    let bytes = unsafe { &raw mut (*page.as_ptr()).bytes }.cast::<u8>();
+    let to = bytes.wrapping_add(bound::<{ HELD_PAGE_BYTES - 1 }>(at) as usize);
+    // SAFETY: behind the page's last byte is room for one more copy.
+    if !unsafe { hold.packet.load(hold.at, to, count) } || !has_come(&mut page, at, count) {
         return 1;
     }
-    state.held_sequences[slot as usize & (HELD_MAX as usize - 1)] = hold.sequence;
-    state.held |= 1 << (slot & (HELD_MAX - 1));
-    state.last_held = hold.sequence;
-    pass(hold, state, count);
+    hold.at += count;
+    hold.left -= count;
+    hold.sequence = hold.sequence.wrapping_add(count);
     0
 }
 
-#[inline(always)]
-fn pass(hold: &mut Hold, state: &mut Meter, bytes: u32) {
-    hold.at += bytes;
-    hold.left -= bytes;
-    hold.sequence = hold.sequence.wrapping_add(bytes);
-    state.behind_held = hold.sequence;
+struct Join {
+    page: NonNull<HeldPage>,
+    part: HeldPart,
 }
 
-/// Puts a short segment behind the one before it, into the same piece; says whether that could be done. So there is room for
-/// what a sender of short segments has under way until it notices that one was lost.
+/// Writes down which bytes of the page have come; says whether there was room for that.
 #[inline(always)]
-fn append(hold: &mut Hold, state: &mut Meter) -> bool {
-    const HALF: u32 = HELD_BYTES / 2;
-    if state.held == 0 || hold.sequence != state.behind_held || hold.left > HALF {
-        return false;
-    }
-    let Some(mut piece) = maps::held(&key(hold.packet, state.last_held)) else {
-        return false;
+#[expect(clippy::cast_possible_truncation, reason = "within a page")]
+fn has_come(page: &mut NonNull<HeldPage>, at: u32, count: u32) -> bool {
+    let mut join = Join {
+        page: *page,
+        part: HeldPart {
+            start: at as u16,
+            end: (at + count) as u16,
+        },
     };
     // SAFETY: a value of the map.
-    let piece = unsafe { piece.as_mut() };
-    let used = piece.length;
-    if used >= HALF {
-        return false;
-    }
-    let count = bound::<{ HALF - 1 }>(hold.left.wrapping_sub(1)) + 1;
-    let bytes = (&raw mut piece.bytes).cast::<u8>();
-    let free = bytes.wrapping_add(bound::<{ HALF - 1 }>(used) as usize);
-    // SAFETY: the second half at least is free.
-    if !unsafe { hold.packet.load(hold.at, free, count) } {
-        return false;
-    }
-    piece.length = used + count;
-    pass(hold, state, count);
-    true
-}
-
-struct Drain {
-    run: Run,
-    /// Pieces looked at since the last one that could be decoded.
-    idle: u32,
-}
-
-/// Decodes held pieces that have become the next ones.
-#[inline(always)]
-pub(super) fn drain(run: &Run) {
-    let mut drain = Drain {
-        run: Run {
-            packet: run.packet,
-            meter: run.meter,
-        },
-        idle: 0,
-    };
-    loop_over(
-        HELD_MAX * HELD_MAX,
-        drain_piece as *const (),
-        (&raw mut drain).cast(),
-    );
+    let page = unsafe { page.as_mut() };
+    loop_over(page.slots(), join_slot as *const (), (&raw mut join).cast());
+    page.put(join.part)
 }
 
 #[inline(never)]
-unsafe extern "C" fn drain_piece(index: u32, drain: *mut Drain) -> i64 {
+unsafe extern "C" fn join_slot(slot: u32, join: *mut Join) -> i64 {
+    // SAFETY: what `has_come` gave.
+    let join = unsafe { &mut *join };
+    // SAFETY: a value of the map.
+    unsafe { join.page.as_mut() }.join(slot, &mut join.part);
+    0
+}
+
+struct Leave {
+    key: HeldKey,
+}
+
+/// The direction has come to `sequence`: lets go of the pages before the one where that stands. Not each of them has been
+/// decoded: there may have been a hole in DATA behind which it went on.
+#[inline(always)]
+pub(super) fn leave_pages(state: &Meter, sequence: u32) {
+    let mut leave = Leave {
+        key: key(state, state.next_sequence),
+    };
+    let pages = (sequence / HELD_PAGE_BYTES).wrapping_sub(leave.key.page) & PAGE_LAST;
+    // More: it has not come forward.
+    if pages <= PAGES_MAX {
+        loop_over(pages, leave_page as *const (), (&raw mut leave).cast());
+    }
+}
+
+#[inline(never)]
+unsafe extern "C" fn leave_page(_index: u32, leave: *mut Leave) -> i64 {
+    // SAFETY: what `leave_pages` gave.
+    let leave = unsafe { &mut *leave };
+    maps::drop_held(&leave.key);
+    leave.key.page = leave.key.page.wrapping_add(1) & PAGE_LAST;
+    0
+}
+
+/// Nothing is held any more: the direction has come to the end of it, or has lost its place.
+#[inline(always)]
+pub(super) fn end_holding(state: &mut Meter) {
+    leave_pages(state, state.held_until.wrapping_add(HELD_PAGE_BYTES));
+    state.is_holding = 0;
+}
+
+/// Decodes what has become the next of what is held.
+#[inline(always)]
+pub(super) fn drain(run: &Run, state: &mut Meter) {
+    let mut drain = Run {
+        packet: run.packet,
+        meter: run.meter,
+    };
+    // Each page ends at a hole, or is the next one's neighbour.
+    loop_over(PAGES_MAX, drain_part as *const (), (&raw mut drain).cast());
+    if state.held_until.wrapping_sub(state.next_sequence) > HELD_AHEAD_MAX
+        || state.held_until == state.next_sequence
+    {
+        end_holding(state);
+    }
+}
+
+struct Find {
+    page: NonNull<HeldPage>,
+    at: u32,
+    end: u32,
+}
+
+#[inline(never)]
+unsafe extern "C" fn drain_part(_index: u32, run: *mut Run) -> i64 {
     // SAFETY: what `drain` gave.
-    let drain = unsafe { &mut *drain };
-    let run = &mut drain.run;
+    let run = unsafe { &mut *run };
     // SAFETY: see `meter_take`.
     let state = unsafe { &mut *run.meter.as_ptr() };
-    if state.held == 0 || drain.idle >= HELD_MAX || state.decoder.mode >= Mode::Desync as u32 {
+    if state.decoder.mode >= Mode::Desync as u32 {
         return 1;
     }
-    drain.idle += 1;
-    let slot = index & (HELD_MAX - 1);
-    if state.held & (1 << slot) == 0 {
-        return 0;
+    let from = state.next_sequence;
+    let Some(page) = maps::held(&key(state, from)) else {
+        return 1;
+    };
+    let mut find = Find {
+        page,
+        at: from % HELD_PAGE_BYTES,
+        end: 0,
+    };
+    loop_over(
+        HELD_PARTS_MAX,
+        find_in_slot as *const (),
+        (&raw mut find).cast(),
+    );
+    if find.end == 0 {
+        return 1;
     }
-    let sequence = state.held_sequences[slot as usize & (HELD_MAX as usize - 1)];
-    let behind = state.next_sequence.wrapping_sub(sequence);
-    if behind > i32::MAX as u32 {
-        return 0;
-    }
-    drain.idle = 0;
-    state.held &= !(1 << slot);
-    let key = key(run.packet, sequence);
-    if let Some(piece) = maps::held(&key) {
-        let address = piece.addr().get() + offset_of!(HeldPiece, bytes);
-        // SAFETY: a value of the map.
-        let length = unsafe { piece.as_ref() }.length;
-        if behind < length {
-            state.run.piece = address as u64;
-            state.run.at = behind;
-            state.run.left = length - behind;
-            state.run.buffered = 0;
-            state.next_sequence = sequence.wrapping_add(length);
-            decode(run);
-        }
-    }
-    maps::drop_held(&key);
+    let address = page.addr().get() + offset_of!(HeldPage, bytes);
+    let length = find.end.wrapping_sub(find.at);
+    state.run.piece = address as u64;
+    state.run.at = find.at;
+    state.run.left = length;
+    state.run.buffered = 0;
+    decode(run);
+    let behind = from.wrapping_add(length);
+    leave_pages(state, behind);
+    state.next_sequence = behind;
     0
+}
+
+#[inline(never)]
+unsafe extern "C" fn find_in_slot(slot: u32, find: *mut Find) -> i64 {
+    // SAFETY: what `drain_part` gave.
+    let find = unsafe { &mut *find };
+    // SAFETY: a value of the map.
+    find.end = unsafe { find.page.as_ref() }.end_of(slot, find.at);
+    i64::from(find.end != 0)
 }

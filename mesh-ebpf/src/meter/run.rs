@@ -142,7 +142,10 @@ fn take_in_turn(mut run: Run, state: &mut Meter, payload: u32, length: u32, sequ
         if ahead <= state.decoder.skippable() {
             state.decoder.skip(ahead);
             maps::skipped(Skip::GapInData);
-        } else if state.is_received != 0 && held::keep(&run, payload, length, sequence) {
+        } else if state.is_received != 0
+            && !held::is_too_late(run.packet, state.next_sequence)
+            && held::keep(&run, state, payload, length, sequence)
+        {
             return;
         } else {
             maps::skipped(Skip::Gap);
@@ -156,7 +159,11 @@ fn take_in_turn(mut run: Run, state: &mut Meter, payload: u32, length: u32, sequ
     state.run.left = length.wrapping_sub(passed);
     state.run.buffered = 0;
     state.run.event = event::NONE;
-    state.next_sequence = sequence.wrapping_add(length);
+    let behind = sequence.wrapping_add(length);
+    if state.is_holding != 0 {
+        held::leave_pages(state, behind);
+    }
+    state.next_sequence = behind;
     if state.decoder.mode == Mode::Desync as u32 {
         let front = run.packet.front(payload, length);
         if is_frame_then_frame(run.packet, payload, length, front) {
@@ -166,8 +173,8 @@ fn take_in_turn(mut run: Run, state: &mut Meter, payload: u32, length: u32, sequ
         }
     }
     decode(&mut run);
-    if state.held != 0 {
-        held::drain(&run);
+    if state.is_holding != 0 {
+        held::drain(&run, state);
     }
     let _flushed: u32 = account::meter_flush(run.meter.as_ptr());
     if state.decoder.mode != mode {
@@ -185,8 +192,9 @@ fn changed_mode(state: &mut Meter, before: u32) {
     }
     if mode >= Mode::Desync as u32 {
         maps::lose_streams(state.link.connection, state.run.now_ns);
-        // What stays in the map is overwritten by the next piece with its number.
-        state.held = 0;
+        if state.is_holding != 0 {
+            held::end_holding(state);
+        }
     }
 }
 
@@ -209,16 +217,13 @@ pub(super) fn decode(run: &mut Run) {
     }
 }
 
-/// One step of the decoder, or taking account of what the last one found; ends the loop when there is nothing left.
+/// One step of the decoder, and taking account of what it found; ends the loop when there is nothing left.
 #[inline(never)]
 unsafe extern "C" fn step(_index: u32, run: *mut Run) -> i64 {
     // SAFETY: what `decode` gave.
     let run = unsafe { &mut *run };
     // SAFETY: see `meter_take`.
     let state = unsafe { &mut *run.meter.as_ptr() };
-    if state.run.event != event::NONE {
-        return i64::from(bound::<1>(meter_account(run.meter.as_ptr())));
-    }
     let left = state.run.left;
     if left == 0 {
         return 1;
@@ -228,7 +233,11 @@ unsafe extern "C" fn step(_index: u32, run: *mut Run) -> i64 {
         state.decoder.lose();
         return 1;
     }
-    i64::from(bound::<1>(meter_decode(run.meter.as_ptr())))
+    let _zero: u32 = meter_decode(run.meter.as_ptr());
+    if state.run.event == event::NONE {
+        return 0;
+    }
+    i64::from(bound::<1>(meter_account(run.meter.as_ptr())))
 }
 
 /// One step of the decoder; what it finds is left in [`Meter::run`].

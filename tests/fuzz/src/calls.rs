@@ -2,8 +2,10 @@
 
 use mesh_common::meter::UNKNOWN;
 
+use crate::choices::Choices;
 use crate::compare::check;
 use crate::encoder::{Encoder, Field, Manner};
+use crate::framing::{self, frame, padded};
 use crate::oracle::{End, Said};
 
 /// Makes a direction of a connection from `choices`, and checks that the meter follows it to its last field.
@@ -42,29 +44,6 @@ fn blocks(said: &[Said]) -> impl Iterator<Item = u32> {
         | Said::HeadersLost { .. }
         | Said::Lost => None,
     })
-}
-
-/// The bytes that choose; zeros behind their end.
-struct Choices<'a>(&'a [u8]);
-
-impl<'a> Choices<'a> {
-    fn next(&mut self) -> u8 {
-        let Some((&first, rest)) = self.0.split_first() else {
-            return 0;
-        };
-        self.0 = rest;
-        first
-    }
-
-    fn take(&mut self, count: usize) -> &'a [u8] {
-        let (taken, rest) = self.0.split_at(count.min(self.0.len()));
-        self.0 = rest;
-        taken
-    }
-
-    fn one_of<T: Copy>(&mut self, of: &[T]) -> T {
-        of[usize::from(self.next()) % of.len()]
-    }
 }
 
 struct Direction {
@@ -113,57 +92,14 @@ impl Direction {
             block.extend(model.encode(list));
         } else {
             for field in &list {
-                let how = choices.next();
-                let manner = Manner {
-                    refers: how & 1 == 0,
-                    refers_to_name: how & 2 == 0,
-                    literal: (how >> 2) & 3,
-                    huffman_name: how & 16 == 0,
-                    huffman_value: how & 32 == 0,
-                };
+                let manner = Manner::chosen(choices.next());
                 self.encoder.write(field, manner, &mut block);
             }
         }
         self.lists.push(list);
-        self.block(choices, stream, shape, &block);
+        self.bytes
+            .extend(framing::block(choices, stream, shape, &block));
     }
-
-    /// Cuts a block into frames.
-    fn block(&mut self, choices: &mut Choices<'_>, stream: u32, shape: u8, block: &[u8]) {
-        let cuts = choices.next() % 4;
-        let mut rest = block;
-        for number in 0..=cuts {
-            let at = if number == cuts {
-                rest.len()
-            } else {
-                usize::from(choices.next()).min(rest.len())
-            };
-            let (piece, behind) = rest.split_at(at);
-            rest = behind;
-            let mut flags = if number == cuts { 4 } else { 0 };
-            if number != 0 {
-                self.bytes.extend(frame(9, flags, stream, piece));
-                continue;
-            }
-            flags |= shape & (1 | 8 | 0x20);
-            let priority: &[u8] = if shape & 0x20 != 0 {
-                &[0, 0, 0, 3, 9]
-            } else {
-                &[]
-            };
-            let payload = padded(flags, choices, &[priority, piece].concat());
-            self.bytes.extend(frame(1, flags, stream, &payload));
-        }
-    }
-}
-
-/// The payload with padding around it if the flag is set.
-fn padded(flags: u8, choices: &mut Choices<'_>, payload: &[u8]) -> Vec<u8> {
-    if flags & 8 == 0 {
-        return payload.to_vec();
-    }
-    let padding = choices.next();
-    [&[padding][..], payload, &vec![0; usize::from(padding)]].concat()
 }
 
 fn field(choices: &mut Choices<'_>) -> Field {
@@ -209,13 +145,4 @@ fn field(choices: &mut Choices<'_>) -> Field {
         _ => {}
     }
     (name.to_vec(), value)
-}
-
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).expect("some thousand bytes");
-    let mut bytes = length.to_be_bytes()[1..].to_vec();
-    bytes.extend_from_slice(&[kind, flags]);
-    bytes.extend_from_slice(&stream.to_be_bytes());
-    bytes.extend_from_slice(payload);
-    bytes
 }

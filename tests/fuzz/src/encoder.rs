@@ -20,6 +20,19 @@ pub(crate) struct Manner {
     pub(crate) huffman_value: bool,
 }
 
+impl Manner {
+    /// One of all there are.
+    pub(crate) const fn chosen(how: u8) -> Self {
+        Self {
+            refers: how & 1 == 0,
+            refers_to_name: how & 2 == 0,
+            literal: (how >> 2) & 3,
+            huffman_name: how & 16 == 0,
+            huffman_value: how & 32 == 0,
+        }
+    }
+}
+
 /// A dynamic table and what it writes.
 pub(crate) struct Encoder {
     /// The newest first.

@@ -4,20 +4,25 @@
 //! bytes ─► oracle   frames by slices, fields by fluke-hpack ─► Said …
 //!   │                                                            │ compare
 //!   └────► Decoder  whole, and again in pieces ───────────────► Said …
-//! calls    makes legal exchanges of whatever bytes a fuzzer offers
+//! calls    makes legal blocks of whatever bytes a fuzzer offers
+//! exchange makes legal requests and responses of them, which the tests give to h2 too
 //! ```
 //!
 //! What the oracle takes for illegal ends the comparison: a real peer ends the connection there. What it takes for legal the
 //! meter must understand to the last field.
 
 mod calls;
+mod choices;
 mod compare;
 mod encoder;
+mod exchange;
+mod framing;
 mod oracle;
 mod values;
 mod walk;
 
 pub use calls::check_calls;
 pub use compare::{check, check_bytes};
+pub use exchange::Exchange;
 pub use oracle::{End, Oracle, Said};
 pub use values::{Coded, Fields, Identity};

@@ -19,6 +19,8 @@ pub enum Mode {
     Banner,
     /// Says who it is and closes at once: the cheapest connection.
     Flash,
+    /// Says whom it sees: the client's address.
+    Caller,
     /// Sends back what comes.
     Echo,
     /// Reads until the client has finished.

@@ -1,5 +1,6 @@
 //! The spans of one RPC, after OpenTelemetry's conventions for RPC (stable since 1.45).
 
+use super::routed;
 use crate::observe::{ObservedRpc, REASONS};
 use mesh_common::meter::StatusCode;
 use mesh_common::meter::record::reason;
@@ -9,6 +10,7 @@ use opentelemetry::trace::{
 use opentelemetry::{Array, InstrumentationScope, KeyValue, StringValue, Value};
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 /// Whose work a span is: its `service.name` and `service.namespace`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,76 +30,120 @@ pub(super) struct Ids {
 
 /// Which end of an RPC a span stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
+pub(super) enum End {
     Client,
     Server,
 }
 
-/// A span for each end on this node; that of the server is a child of that of the client.
-pub(super) fn spans(rpc: &ObservedRpc, ids: &Ids) -> impl Iterator<Item = (Workload, SpanData)> {
-    let caller = rpc
-        .parent
-        .map_or(SpanId::INVALID, |parent| SpanId::from_bytes(parent.span_id));
-    let client = rpc.side.is_client().then(|| {
-        let span = span(rpc, ids, End::Client, caller);
-        (source(rpc), span)
-    });
-    let server = rpc.side.is_server().then(|| {
-        let parent = if rpc.side.is_client() {
-            ids.client
-        } else {
-            caller
-        };
-        let span = span(rpc, ids, End::Server, parent);
-        (destination(rpc), span)
-    });
-    client.into_iter().chain(server)
+/// Where a span stands in a trace.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    pub(super) trace: TraceId,
+    pub(super) id: SpanId,
+    /// The span above it, or none.
+    pub(super) parent: SpanId,
 }
 
-fn source(rpc: &ObservedRpc) -> Workload {
-    Workload {
-        namespace: Arc::clone(&rpc.source.namespace),
-        name: Arc::clone(&rpc.source.workload),
+/// What every span has.
+pub(super) struct Basics {
+    pub(super) place: Place,
+    pub(super) kind: SpanKind,
+    pub(super) is_parent_remote: bool,
+    pub(super) started: SystemTime,
+    pub(super) ended: SystemTime,
+}
+
+/// The spans of an RPC. On the direct path a span for each end on this node; that of the server is a child of that of the client.
+pub(super) fn spans(rpc: &ObservedRpc, ids: &Ids) -> Vec<(Workload, SpanData)> {
+    if let Some(call) = &rpc.routed {
+        return routed::spans(rpc, call, ids);
     }
+    let mut spans = vec![];
+    let mut above = caller(rpc);
+    let trace = trace(rpc, ids);
+    for (is_here, end, id) in [
+        (rpc.side.is_client(), End::Client, ids.client),
+        (rpc.side.is_server(), End::Server, ids.server),
+    ] {
+        if is_here {
+            let place = Place {
+                trace,
+                id,
+                parent: above,
+            };
+            spans.push((workload(rpc, end), span(rpc, end, place)));
+            above = id;
+        }
+    }
+    spans
 }
 
-/// The workload, or where that is not known, the Service that it serves.
-fn destination(rpc: &ObservedRpc) -> Workload {
-    let labels = &rpc.destination;
-    let name = if labels.workload.is_empty() {
-        &labels.service
-    } else {
-        &labels.workload
+/// The caller's own span, or none.
+pub(super) fn caller(rpc: &ObservedRpc) -> SpanId {
+    rpc.parent
+        .map_or(SpanId::INVALID, |parent| SpanId::from_bytes(parent.span_id))
+}
+
+/// The trace, a new one if the caller has none.
+pub(super) fn trace(rpc: &ObservedRpc, ids: &Ids) -> TraceId {
+    rpc.parent
+        .map_or(ids.trace, |parent| TraceId::from_bytes(parent.trace_id))
+}
+
+/// Of the server the workload, or where that is not known, the Service that it serves.
+pub(super) fn workload(rpc: &ObservedRpc, end: End) -> Workload {
+    let (namespace, name) = match end {
+        End::Client => (&rpc.source.namespace, &rpc.source.workload),
+        End::Server if rpc.destination.workload.is_empty() => {
+            (&rpc.destination.namespace, &rpc.destination.service)
+        }
+        End::Server => (&rpc.destination.namespace, &rpc.destination.workload),
     };
     Workload {
-        namespace: Arc::clone(&labels.namespace),
+        namespace: Arc::clone(namespace),
         name: Arc::clone(name),
     }
 }
 
-fn span(rpc: &ObservedRpc, ids: &Ids, end: End, parent: SpanId) -> SpanData {
-    let trace = rpc
-        .parent
-        .map_or(ids.trace, |parent| TraceId::from_bytes(parent.trace_id));
-    let (id, span_kind) = match end {
-        End::Client => (ids.client, SpanKind::Client),
-        End::Server => (ids.server, SpanKind::Server),
+/// The span of one end of an RPC.
+pub(super) fn span(rpc: &ObservedRpc, end: End, place: Place) -> SpanData {
+    let basics = Basics {
+        place,
+        kind: match end {
+            End::Client => SpanKind::Client,
+            End::Server => SpanKind::Server,
+        },
+        is_parent_remote: rpc
+            .parent
+            .is_some_and(|caller| place.parent.to_bytes() == caller.span_id),
+        started: rpc.started,
+        ended: rpc.started + rpc.duration,
     };
+    let is_error = is_error(rpc.status, end);
+    bare(basics, rpc.method.label(), is_error, attributes(rpc, end))
+}
+
+/// A span as OpenTelemetry has it.
+pub(super) fn bare(
+    basics: Basics,
+    name: &str,
+    is_error: bool,
+    attributes: Vec<KeyValue>,
+) -> SpanData {
+    let Place { trace, id, parent } = basics.place;
     SpanData {
         span_context: SpanContext::new(trace, id, TraceFlags::SAMPLED, false, TraceState::NONE),
         parent_span_id: parent,
-        parent_span_is_remote: rpc
-            .parent
-            .is_some_and(|caller| parent.to_bytes() == caller.span_id),
-        span_kind,
-        name: rpc.method.label().to_owned().into(),
-        start_time: rpc.started,
-        end_time: rpc.started + rpc.duration,
-        attributes: attributes(rpc, end),
+        parent_span_is_remote: basics.is_parent_remote,
+        span_kind: basics.kind,
+        name: name.to_owned().into(),
+        start_time: basics.started,
+        end_time: basics.ended,
+        attributes,
         dropped_attributes_count: 0,
         events: SpanEvents::default(),
         links: SpanLinks::default(),
-        status: if is_error(rpc.status, end) {
+        status: if is_error {
             Status::error("")
         } else {
             Status::Unset
@@ -110,8 +156,6 @@ fn span(rpc: &ObservedRpc, ids: &Ids, end: End, parent: SpanId) -> SpanData {
 
 fn attributes(rpc: &ObservedRpc, end: End) -> Vec<KeyValue> {
     let status = rpc.status.label();
-    let text = |key: &'static str, value: &Arc<str>| KeyValue::new(key, Arc::clone(value));
-    let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
     let mut attributes = vec![
         KeyValue::new("rpc.system.name", "grpc"),
         KeyValue::new("rpc.method", rpc.method.label().to_owned()),
@@ -121,6 +165,7 @@ fn attributes(rpc: &ObservedRpc, end: End) -> Vec<KeyValue> {
         text("mesh.destination.service", &rpc.destination.service),
         text("mesh.destination.namespace", &rpc.destination.namespace),
         text("mesh.destination.workload", &rpc.destination.workload),
+        KeyValue::new("mesh.path", rpc.path().as_str()),
         KeyValue::new("mesh.rpc.request_bytes", number(rpc.request_bytes)),
         KeyValue::new("mesh.rpc.response_bytes", number(rpc.response_bytes)),
         KeyValue::new("mesh.rpc.chosen_for", Value::Array(chosen_for(rpc.reasons))),
@@ -141,6 +186,14 @@ fn attributes(rpc: &ObservedRpc, end: End) -> Vec<KeyValue> {
     attributes
 }
 
+pub(super) fn text(key: &'static str, value: &Arc<str>) -> KeyValue {
+    KeyValue::new(key, Arc::clone(value))
+}
+
+pub(super) fn number(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
 fn chosen_for(reasons: u32) -> Array {
     let words = REASONS
         .iter()
@@ -149,7 +202,7 @@ fn chosen_for(reasons: u32) -> Array {
 }
 
 /// Whether an end takes a status for an error. A status that was not seen is none.
-fn is_error(status: StatusCode, end: End) -> bool {
+pub(super) fn is_error(status: StatusCode, end: End) -> bool {
     match end {
         End::Client => !matches!(status, StatusCode::Ok | StatusCode::Unseen),
         End::Server => matches!(
@@ -207,6 +260,7 @@ mod tests {
             response_bytes: 2,
             parent,
             reasons: reason::FAILED | reason::TAP,
+            routed: None,
         }
     }
 
@@ -227,7 +281,7 @@ mod tests {
         };
         let rpc = rpc(Side::Both, Some(parent));
         let [(source, client), (destination, server)] =
-            spans(&rpc, &IDS).collect::<Vec<_>>().try_into().unwrap();
+            spans(&rpc, &IDS).try_into().unwrap();
 
         assert_eq!((&*source.name, &*source.namespace), ("order", "shop"));
         assert_eq!(
@@ -267,7 +321,7 @@ mod tests {
             (Side::Server, SpanKind::Server, IDS.server),
         ] {
             let rpc = rpc(side, None);
-            let [(_, span)] = spans(&rpc, &IDS).collect::<Vec<_>>().try_into().unwrap();
+            let [(_, span)] = spans(&rpc, &IDS).try_into().unwrap();
             assert_eq!((span.span_kind, span.span_context.span_id()), (kind, id));
             assert_eq!(span.span_context.trace_id(), IDS.trace);
             assert_eq!(span.parent_span_id, SpanId::INVALID);
@@ -278,7 +332,7 @@ mod tests {
     fn a_method_without_a_label_keeps_its_name_aside() {
         let mut rpc = rpc(Side::Client, None);
         rpc.method.is_label = false;
-        let [(_, span)] = spans(&rpc, &IDS).collect::<Vec<_>>().try_into().unwrap();
+        let [(_, span)] = spans(&rpc, &IDS).try_into().unwrap();
         assert_eq!(span.name, "_OTHER");
         assert_eq!(attribute(&span, "rpc.method"), Some("_OTHER".to_owned()));
         let original = attribute(&span, "rpc.method_original");

@@ -5,7 +5,7 @@ use crate::export::instrument::{
     CLIENT_CALLS, METER_CONNECTIONS, METER_RPCS, METER_SKIPPED, RPC_ACTIVE, RPC_FIRST_RESPONSE,
     RPC_REQUEST, RPC_RESPONSE, SERVER_CALLS,
 };
-use crate::observe::{CallSeries, RpcFigures, RpcLabels, RpcSeries};
+use crate::observe::{CallSeries, Path, RoutedFigures, RpcFigures, RpcLabels, RpcSeries};
 use mesh_common::histogram::BOUNDARIES_NS;
 use prometheus_client::encoding::{EncodeLabelSet, LabelSetEncoder};
 use std::fmt;
@@ -16,14 +16,16 @@ const FIRST_BOUNDARY: usize = 2;
 const _: () = assert!(BOUNDARIES_NS[FIRST_BOUNDARY] == 50_000);
 
 /// Writes every family.
-pub(super) fn write(families: &mut Families<'_, '_>, figures: &RpcFigures) -> fmt::Result {
+pub(super) fn write(
+    families: &mut Families<'_, '_>,
+    figures: &RpcFigures,
+    routed: &RoutedFigures,
+) -> fmt::Result {
     families.histograms(
         &CLIENT_CALLS,
         FIRST_BOUNDARY,
-        figures
-            .client
-            .iter()
-            .map(|call| ((Call(call), [DIRECT]), &call.duration)),
+        both(&figures.client, &routed.calls)
+            .map(|(call, path)| ((Call(call), [("path", path.as_str())]), &call.duration)),
     )?;
     families.histograms(
         &SERVER_CALLS,
@@ -33,19 +35,29 @@ pub(super) fn write(families: &mut Families<'_, '_>, figures: &RpcFigures) -> fm
             .iter()
             .map(|call| (Call(call), &call.duration)),
     )?;
-    rpcs(families, &figures.rpcs)?;
+    rpcs(families, &figures.rpcs, &routed.rpcs)?;
     meter(families, figures)
 }
 
-fn rpcs(families: &mut Families<'_, '_>, all: &[RpcSeries]) -> fmt::Result {
-    let each =
-        |value: fn(&RpcSeries) -> u64| all.iter().map(move |series| (Rpc(series), value(series)));
+/// What the kernel has metered, then what went through the proxy.
+fn both<'s, T>(direct: &'s [T], routed: &'s [T]) -> impl Iterator<Item = (&'s T, Path)> {
+    let direct = direct.iter().map(|series| (series, Path::Direct));
+    direct.chain(routed.iter().map(|series| (series, Path::Routed)))
+}
+
+fn rpcs(
+    families: &mut Families<'_, '_>,
+    direct: &[RpcSeries],
+    routed: &[RpcSeries],
+) -> fmt::Result {
+    let each = |value: fn(&RpcSeries) -> u64| {
+        both(direct, routed).map(move |(series, path)| (Rpc(series, path), value(series)))
+    };
     families.gauges(&RPC_ACTIVE, each(|series| series.active))?;
     families.histograms(
         &RPC_FIRST_RESPONSE,
         FIRST_BOUNDARY,
-        all.iter()
-            .map(|series| (Rpc(series), &series.first_response)),
+        both(direct, routed).map(|(series, path)| (Rpc(series, path), &series.first_response)),
     )?;
     families.counters(&RPC_REQUEST, each(|series| series.request_bytes))?;
     families.counters(&RPC_RESPONSE, each(|series| series.response_bytes))
@@ -73,8 +85,6 @@ fn meter(families: &mut Families<'_, '_>, figures: &RpcFigures) -> fmt::Result {
     families.counters(&METER_SKIPPED, by("reason", &figures.skipped).into_iter())
 }
 
-const DIRECT: (&str, &str) = ("path", "direct");
-
 /// Labels of calls with one status.
 #[derive(Debug)]
 struct Call<'a>(&'a CallSeries);
@@ -94,14 +104,14 @@ impl EncodeLabelSet for Call<'_> {
 
 /// Labels of RPCs of every status.
 #[derive(Debug)]
-struct Rpc<'a>(&'a RpcSeries);
+struct Rpc<'a>(&'a RpcSeries, Path);
 
 impl EncodeLabelSet for Rpc<'_> {
     fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> fmt::Result {
-        let Self(rpc) = self;
+        let Self(rpc, path) = self;
         [SYSTEM, ("rpc_method", &*rpc.labels.method)].encode(encoder)?;
         ends(&rpc.labels).encode(encoder)?;
-        let path = if rpc.is_client { "direct" } else { "" };
+        let path = if rpc.is_client { path.as_str() } else { "" };
         [("path", path)].encode(encoder)
     }
 }

@@ -3,9 +3,9 @@
 use super::{Exposition, render};
 use crate::export::instrument;
 use crate::observe::{
-    BypassSeries, CallSeries, ConnectionSeries, DestinationLabels, Directions, LossFigures,
-    MapFill, Path, ProcessFigures, Progress, RpcFigures, RpcLabels, RpcSeries, Snapshot,
-    SourceLabels,
+    BypassSeries, CallSeries, ConnectionSeries, Counts, DestinationLabels, Directions, LossFigures,
+    MapFill, Path, ProcessFigures, Progress, RoutedFigures, RpcFigures, RpcLabels, RpcSeries,
+    ServiceSeries, Snapshot, SourceLabels,
 };
 use mesh_common::connection::{CloseReason, ConnectError};
 use mesh_common::histogram::{BUCKETS, Histogram};
@@ -98,6 +98,31 @@ fn rpcs() -> RpcFigures {
     }
 }
 
+fn routed() -> RoutedFigures {
+    let RpcFigures { client, rpcs, .. } = rpcs();
+    let one = |value| Counts::from([(value, 1)]);
+    RoutedFigures {
+        calls: client[1..].to_vec(),
+        rpcs,
+        services: vec![ServiceSeries {
+            service: "inventory".into(),
+            namespace: "shop".into(),
+            retries: Counts::from([("budget", 2), ("success", 100)]),
+            rate_limited: 4,
+            circuit_open: 5,
+            fallback: 6,
+            timeouts: one("request"),
+            faults: one("abort"),
+            mirrored: one("success"),
+            local_replies: one("no_endpoint"),
+            ejections: 7,
+            connections_active: 0,
+            connections_opened: 8,
+        }],
+        lost: 9,
+    }
+}
+
 fn exposition(connections: Vec<ConnectionSeries>) -> Exposition {
     let progress = Progress::default();
     progress.seen(7, 1);
@@ -107,6 +132,7 @@ fn exposition(connections: Vec<ConnectionSeries>) -> Exposition {
         snapshot: Arc::new(Snapshot {
             connections,
             rpcs: rpcs(),
+            routed: routed(),
             counters: vec![("rewritten", 8), ("torn_table", 0)],
             maps: vec![
                 MapFill {
@@ -140,6 +166,7 @@ fn exposition(connections: Vec<ConnectionSeries>) -> Exposition {
         losses: LossFigures {
             spans: 3,
             tap_lines: 0,
+            log_lines: 0,
         },
         process: ProcessFigures {
             resident_bytes: Some(9_437_184),
@@ -192,6 +219,38 @@ fn a_lone_server_has_no_path() {
     assert!(text.lines().any(|line| {
         line.starts_with("mesh_rpc_request_bytes_total{") && line.ends_with(r#"path=""} 12288"#)
     }));
+}
+
+#[test]
+fn calls_of_both_paths_are_one_family_without_a_pair_of_like_samples() {
+    let families = parse(&render(exposition(vec![series("order")])).unwrap());
+    for (name, label, paths) in [
+        ("rpc_client_call_duration_seconds", "path", vec!["direct", "routed"]),
+        ("mesh_rpc_active", "path", vec!["direct", "routed"]),
+        ("mesh_rpc_request_bytes", "path", vec!["direct", "routed"]),
+    ] {
+        let samples = &families[name].samples;
+        let mut seen: Vec<&str> = samples
+            .iter()
+            .flat_map(|sample| &sample.labels)
+            .filter(|(name, _)| name == label)
+            .map(|(_, value)| value.as_str())
+            .collect();
+        seen.dedup();
+        assert_eq!(seen, paths, "{name}");
+    }
+}
+
+#[test]
+fn a_service_to_which_nothing_has_happened_has_no_zeros() {
+    let mut quiet = exposition(vec![]);
+    let mut snapshot = (*quiet.snapshot).clone();
+    snapshot.routed.services = vec![ServiceSeries {
+        service: "quiet".into(),
+        ..ServiceSeries::default()
+    }];
+    quiet.snapshot = Arc::new(snapshot);
+    assert!(!render(quiet).unwrap().contains("quiet"));
 }
 
 #[test]

@@ -199,6 +199,7 @@ fn maps(_: &Settings) -> Outcome {
         (MapType::Array, "array"),
         (MapType::PerCpuArray, "per-CPU array"),
         (MapType::SkStorage, "socket storage"),
+        (MapType::SockHash, "hash of sockets"),
     ];
     for (map_type, name) in types {
         match aya::sys::is_map_supported(map_type) {
@@ -209,7 +210,7 @@ fn maps(_: &Settings) -> Outcome {
     }
     match mappable_array() {
         Ok(_) => Outcome::ok(
-            "hash, LRU hash, array (mappable), per-CPU array and socket storage were made",
+            "hash, LRU hash, array (mappable), per-CPU array, socket storage and hash of sockets were made",
         ),
         Err(error) => refused("no array that can be mapped into memory", &error),
     }

@@ -3,6 +3,7 @@
 use super::{Ledger, OpenRpcs, Sums, observe};
 use crate::kernel::ends::Ends;
 use crate::kernel::hosts::HostNames;
+use crate::kernel::installed::Destination;
 use crate::kernel::installed::LabelIds;
 use crate::kernel::methods::Methods;
 use crate::observe::{DestinationLabels, Path, RpcFigures, RpcSeries, SourceLabels};

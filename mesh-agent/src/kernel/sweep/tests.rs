@@ -94,6 +94,31 @@ fn an_rpc_without_a_connection_is_lost_at_the_second_look() {
 }
 
 #[test]
+fn an_rpc_of_an_open_connection_outlasts_a_day_of_sweeps() {
+    let mut sweep = Sweep::new(8);
+    let mut sweeps = 0;
+    for second in 2..86_400 {
+        let now_ns = second * SECOND;
+        // Every third second a neighbour goes, and takes its RPC along.
+        let closed_ns = if second % 3 == 0 { now_ns - SECOND } else { 0 };
+        let connections = Connections::from([
+            (1, connection(0, 0, true)),
+            (2, connection(closed_ns, 0, true)),
+        ]);
+        if !sweep.begin(&connections, now_ns) {
+            continue;
+        }
+        sweeps += 1;
+        let ends = [1, 2].map(|id| sweep.judge(id, &stream(SECOND), &connections, now_ns));
+        assert_eq!(ends[0], None, "open for {second} s");
+        assert_eq!(ends[1].is_some(), closed_ns != 0, "closed at {closed_ns}");
+        let gone = sweep.finish(&connections, [], now_ns);
+        assert!(!gone.contains(&1), "{gone:?}");
+    }
+    assert!(sweeps > 86_400 / 3, "{sweeps} sweeps");
+}
+
+#[test]
 fn open_rpcs_are_looked_through_only_when_something_is_due() {
     let mut sweep = Sweep::new(8);
     let idle = Connections::from([(1, connection(0, 0, false))]);

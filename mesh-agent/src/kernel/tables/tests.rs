@@ -1,5 +1,6 @@
 //! Carries steps out on a simulated kernel, one by one, and lets a reader look at it after each.
 
+mod routing;
 mod simulated;
 
 use self::simulated::Kernel;
@@ -8,7 +9,9 @@ use crate::kernel::Capacities;
 use crate::kernel::quarantine::GRACE;
 use crate::kernel::steps::{EndpointState, Step};
 use crate::model::{AppProtocol, ObjectName};
-use crate::plan::{EndpointPlan, FamilyPlan, PortPlan, Rule, Selection, ServicePlan, Standing};
+use crate::plan::{
+    EndpointPlan, FamilyPlan, PortPlan, Routing, Rule, Selection, ServicePlan, Standing,
+};
 use mesh_common::address::SocketAddress;
 use mesh_common::names;
 use mesh_common::socket::Protocol;

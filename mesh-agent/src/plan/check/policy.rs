@@ -1,9 +1,7 @@
 //! What is wrong between policies and what they target.
 
 use super::{Finding, add};
-use crate::model::{
-    FallbackAnswer, Kind, ObjectId, ObjectName, PolicyAim, PolicyTarget, Problem, Severity,
-};
+use crate::model::{Kind, ObjectId, ObjectName, PolicyAim, PolicyTarget, Problem, Severity};
 use crate::plan::attachment::is_routable;
 use crate::plan::catalog::Catalog;
 use crate::plan::policies::{Level, Named, sort};
@@ -52,9 +50,6 @@ pub(super) fn check_of_service(
         }
     }
     check_conflicts(catalog, &levels, &policies, problems);
-    for named in &policies {
-        check_fallback(catalog, named, problems);
-    }
 }
 
 /// Adds what is wrong with the policies that target a route.
@@ -91,9 +86,6 @@ pub(super) fn check_of_route(catalog: &Catalog, route: &ObjectId, problems: &mut
         }
     }
     check_conflicts(catalog, &levels, &policies, problems);
-    for named in &policies {
-        check_fallback(catalog, named, problems);
-    }
 }
 
 /// Why a policy about requests does nothing for a port.
@@ -186,13 +178,12 @@ fn check_conflicts(
     }
 }
 
-fn check_fallback(catalog: &Catalog, named: &Named<'_>, problems: &mut Vec<Problem>) {
-    let fallback = named.policy.call.fallback.as_ref();
-    let Some(FallbackAnswer::Backend(name, port)) = fallback.map(|fallback| &fallback.answer)
-    else {
-        return;
-    };
-    if let Err(reason) = resolve(catalog.states(), name, *port) {
+/// Adds the policies whose fallback leads nowhere at the moment.
+pub(super) fn check_fallbacks(catalog: &Catalog, problems: &mut Vec<Problem>) {
+    for (id, name, port) in catalog.references().fallbacks() {
+        let Err(reason) = resolve(catalog.states(), name, port) else {
+            continue;
+        };
         let finding = Finding {
             severity: Severity::Warning,
             path: "spec.fallback.backendRef".to_owned(),
@@ -200,13 +191,7 @@ fn check_fallback(catalog: &Catalog, named: &Named<'_>, problems: &mut Vec<Probl
             message: format!("{reason}: the fallback answers UNAVAILABLE"),
             remedy: "add the Service, or repair the reference; it comes into force by itself then",
         };
-        add(
-            catalog,
-            Kind::MeshPolicy,
-            &named.id().name,
-            finding,
-            problems,
-        );
+        add(catalog, id.kind, &id.name, finding, problems);
     }
 }
 

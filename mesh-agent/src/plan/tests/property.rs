@@ -13,6 +13,10 @@ struct Content {
     slices: Vec<(u8, u8, u8)>,
     node_zone: Option<u8>,
     locality: Option<(u8, bool)>,
+    /// A route by name, the Service it is attached to, the one that gets its requests, and whether it is a consumer's.
+    route: Option<(u8, u8, u8, bool)>,
+    /// A policy for a route: by route, and the Service it falls back to.
+    fallback: Option<(u8, u8)>,
 }
 
 impl Content {
@@ -41,6 +45,21 @@ impl Content {
                  spec: {{targetRefs: [{{kind: Service, name: s{service}}}], loadBalancing: {{locality: {locality}}}}}}}\n"
             );
         }
+        if let Some((name, parent, backend, is_consumer)) = self.route {
+            let namespace = if is_consumer { "m" } else { "n" };
+            text += &format!(
+                "---\n{{apiVersion: gateway.networking.k8s.io/v1, kind: GRPCRoute, metadata: {{name: r{name}, namespace: {namespace}}}, \
+                 spec: {{parentRefs: [{{group: '', kind: Service, name: s{parent}, namespace: n}}], \
+                 rules: [{{backendRefs: [{{name: s{backend}, namespace: n, port: 80}}]}}]}}}}\n"
+            );
+        }
+        if let Some((route, backend)) = self.fallback {
+            text += &format!(
+                "---\n{{apiVersion: mesh.dev/v1alpha1, kind: MeshPolicy, metadata: {{name: f{route}, namespace: n}}, spec: {{targetRefs: \
+                 [{{group: gateway.networking.k8s.io, kind: GRPCRoute, name: r{route}}}], \
+                 fallback: {{backendRef: {{name: s{backend}, port: 80}}}}}}}}\n"
+            );
+        }
         text
     }
 }
@@ -51,13 +70,19 @@ fn content() -> impl Strategy<Value = Content> {
         prop::collection::vec((0u8..4, 0u8..3, 0u8..4), 0..3),
         prop::option::weighted(0.2, 0u8..3),
         prop::option::weighted(0.3, (0u8..4, any::<bool>())),
+        prop::option::weighted(0.5, (0u8..3, 0u8..4, 0u8..4, any::<bool>())),
+        prop::option::weighted(0.3, (0u8..3, 0u8..4)),
     )
-        .prop_map(|(services, slices, node_zone, locality)| Content {
-            services,
-            slices,
-            node_zone,
-            locality,
-        })
+        .prop_map(
+            |(services, slices, node_zone, locality, route, fallback)| Content {
+                services,
+                slices,
+                node_zone,
+                locality,
+                route,
+                fallback,
+            },
+        )
 }
 
 type Step = Vec<(u8, Option<Content>)>;
@@ -76,10 +101,22 @@ fn set(catalog: &mut Catalog, files: &BTreeMap<u8, Option<String>>) -> crate::pl
     catalog.set_files(files.collect())
 }
 
-fn summary(catalog: &Catalog) -> (Vec<Arc<crate::plan::ServicePlan>>, Vec<String>, usize) {
+type Summary = (
+    Vec<Arc<crate::plan::ServicePlan>>,
+    Arc<crate::route::RouteTable>,
+    Vec<String>,
+    usize,
+);
+
+fn summary(catalog: &Catalog) -> Summary {
     let plans = catalog.services().cloned().collect();
     let problems = catalog.problems().iter().map(ToString::to_string).collect();
-    (plans, problems, catalog.rejected())
+    (
+        plans,
+        Arc::clone(catalog.routes()),
+        problems,
+        catalog.rejected(),
+    )
 }
 
 proptest! {
@@ -89,6 +126,7 @@ proptest! {
     fn changes_add_up_to_the_last_state(steps in steps()) {
         let mut changed = catalog();
         let mut in_force = BTreeMap::new();
+        let mut routes = Arc::default();
         let mut files: BTreeMap<u8, Option<String>> = BTreeMap::new();
         for step in steps {
             let batch: BTreeMap<u8, Option<String>> =
@@ -96,11 +134,13 @@ proptest! {
             files.extend(batch.clone());
             let update = set(&mut changed, &batch);
             apply(&mut in_force, &update.changes);
+            routes = update.routes.unwrap_or(routes);
 
             files.retain(|_, text| text.is_some());
             let mut rebuilt = catalog();
             set(&mut rebuilt, &files);
             prop_assert_eq!(summary(&changed), summary(&rebuilt));
+            prop_assert_eq!(&routes, changed.routes());
             prop_assert_eq!(changed.used(), rebuilt.used());
             prop_assert_eq!(in_force.values().cloned().collect::<Vec<_>>(), changed.services().cloned().collect::<Vec<_>>());
         }
@@ -115,9 +155,9 @@ proptest! {
                 step.iter().map(|(file, content)| (*file, content.as_ref().map(Content::text))).collect();
             set(&mut changed, &batch);
             for file in &broken {
-                let before = summary(&changed).0;
+                let (plans, routes, ..) = summary(&changed);
                 set(&mut changed, &BTreeMap::from([(*file, Some("{".to_owned()))]));
-                prop_assert_eq!(before, summary(&changed).0);
+                prop_assert_eq!((plans, routes), (summary(&changed).0, summary(&changed).1));
             }
             set(&mut rebuilt, &batch);
             let heal: BTreeMap<u8, Option<String>> =

@@ -1,8 +1,10 @@
 //! The demo: a shop of three gRPC services behind cluster IPs, on an agent with real kernel programs, watched live.
 
+mod calls;
 mod cluster;
 mod edge;
 mod interrupt;
+mod quantile;
 mod show;
 mod summary;
 mod table;

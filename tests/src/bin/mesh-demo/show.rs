@@ -1,13 +1,14 @@
 //! The demo from beginning to end.
 
+use crate::calls::Calls;
 use crate::cluster::{CHANGED, Cluster, JOINER, LEAVER, SERVICES};
 use crate::edge::Edge;
 use crate::interrupt::Interrupt;
-use crate::summary::Summary;
+use crate::summary::{Seen, Summary};
 use crate::table::{View, table};
 use crate::terminal::Terminal;
 use mesh_tests::shop::Tally;
-use mesh_tests::{Error, Result};
+use mesh_tests::{Error, Result, binary};
 use std::time::{Duration, Instant};
 
 /// How often the table is redrawn.
@@ -34,8 +35,14 @@ pub(crate) fn show(
 ) -> Result<Ending> {
     terminal.say("starting the agent and eight pods: storefront > order > inventory > payment");
     let mut stage = Stage::new(Cluster::start()?, duration)?;
-    let metrics = format!("http://{}/metrics", stage.cluster.agent().admin());
+    let admin = stage.cluster.agent().admin();
+    let metrics = format!("http://{admin}/metrics");
     terminal.say(format_args!("metrics: {metrics}"));
+    let agent = binary::agent()?;
+    terminal.say(format_args!(
+        "each call as it ends: {} tap --admin {admin}",
+        agent.canonicalize().unwrap_or(agent).display()
+    ));
     terminal.say(format_args!("manifests: {}", stage.cluster.config()));
 
     let beginning = stage.tally.clone();
@@ -56,7 +63,12 @@ pub(crate) fn show(
         return Ok(Ending::Interrupted);
     }
     let after = stage.tally.since(&changed);
-    let summary = Summary::new(&stage.tally, &before, &after, stage.edges.clone(), metrics);
+    let seen = Seen {
+        connections: stage.edges.clone(),
+        calls: stage.calls.clone(),
+        metrics,
+    };
+    let summary = Summary::new(&stage.tally, &before, &after, seen);
     if terminal.is_json() {
         terminal.answer(json(&summary)?);
         return Ok(Ending::Finished(summary));
@@ -83,6 +95,7 @@ struct Stage {
     begin: Instant,
     tally: Tally,
     edges: Vec<Edge>,
+    calls: Vec<Calls>,
     drawn: Instant,
     drawn_tally: Tally,
 }
@@ -102,6 +115,7 @@ impl Stage {
             drawn_tally: tally.clone(),
             tally,
             edges: Vec::new(),
+            calls: Vec::new(),
             drawn: now,
         })
     }
@@ -137,6 +151,7 @@ impl Stage {
             .iter()
             .map(|service| Edge::read(&metrics, service))
             .collect();
+        self.calls = Calls::read(&metrics);
         Ok(())
     }
 
@@ -149,6 +164,7 @@ impl Stage {
             recent: self.tally.since(&self.drawn_tally),
             recent_time: now - self.drawn,
             edges: &self.edges,
+            calls: &self.calls,
         };
         terminal.draw(&table(&view));
         self.drawn = now;

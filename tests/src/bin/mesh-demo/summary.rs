@@ -1,7 +1,9 @@
 //! What came of it: the figures at the end, and whether they are what they should be.
 
+use crate::calls::Calls;
 use crate::cluster::{CHANGED, JOINER, LEAVER, SERVICES};
 use crate::edge::Edge;
+use crate::table::time;
 use mesh_tests::shop::Tally;
 use serde::Serialize;
 use std::fmt::{self, Display};
@@ -15,8 +17,16 @@ pub(crate) struct Summary {
     errors: u64,
     last_error: Option<String>,
     shares: Vec<Share>,
-    connections: Vec<Edge>,
-    metrics: String,
+    #[serde(flatten)]
+    seen: Seen,
+}
+
+/// What the agent has seen, and where to read more.
+#[derive(Debug, Serialize)]
+pub(crate) struct Seen {
+    pub(crate) connections: Vec<Edge>,
+    pub(crate) calls: Vec<Calls>,
+    pub(crate) metrics: String,
 }
 
 /// One endpoint's part of its service's calls, from 0 to 1.
@@ -30,13 +40,7 @@ struct Share {
 
 impl Summary {
     /// Sums up: everything, and what happened before and after the change.
-    pub(crate) fn new(
-        all: &Tally,
-        before: &Tally,
-        after: &Tally,
-        connections: Vec<Edge>,
-        metrics: String,
-    ) -> Self {
+    pub(crate) fn new(all: &Tally, before: &Tally, after: &Tally, seen: Seen) -> Self {
         let shares = SERVICES
             .iter()
             .flat_map(|service| {
@@ -54,8 +58,7 @@ impl Summary {
             errors: all.errors,
             last_error: all.last_error.clone(),
             shares,
-            connections,
-            metrics,
+            seen,
         };
         summary.failures = summary.judge();
         summary
@@ -78,7 +81,7 @@ impl Summary {
                 self.errors
             ));
         }
-        for edge in &self.connections {
+        for edge in &self.seen.connections {
             let name = format!("{} > {}", edge.source, edge.destination);
             if edge.opened == 0 {
                 failures.push(format!("the agent has seen no connection {name}"));
@@ -87,6 +90,7 @@ impl Summary {
                 failures.push(format!("{} connection attempts {name} failed", edge.failed));
             }
         }
+        failures.extend(self.judge_calls());
         for share in &self.shares {
             let Share {
                 endpoint,
@@ -106,17 +110,49 @@ impl Summary {
         }
         failures
     }
+
+    /// What the kernel's count of calls contradicts.
+    fn judge_calls(&self) -> Vec<String> {
+        let mut failures = Vec::new();
+        for service in SERVICES {
+            let mut calls = self.seen.calls.iter();
+            if !calls.any(|calls| calls.destination == service.name && calls.total() > 0) {
+                failures.push(format!("the agent has metered no call to {}", service.name));
+            }
+        }
+        for calls in self.seen.calls.iter().filter(|calls| calls.failed() > 0) {
+            failures.push(format!(
+                "{} calls {} > {} are metered as failed: {:?}",
+                calls.failed(),
+                calls.source,
+                calls.method,
+                calls.ended
+            ));
+        }
+        failures
+    }
 }
 
 impl Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "\nSUMMARY")?;
         writeln!(f, "orders answered {}, failed {}", self.orders, self.errors)?;
-        for edge in &self.connections {
+        for edge in &self.seen.connections {
             writeln!(
                 f,
                 "connections {} > {}: {} opened, {} closed, {} failed",
                 edge.source, edge.destination, edge.opened, edge.closed, edge.failed
+            )?;
+        }
+        for calls in &self.seen.calls {
+            writeln!(
+                f,
+                "calls {} > {}: {} ended, {} failed, half of them within {}",
+                calls.source,
+                calls.method,
+                calls.total(),
+                calls.failed(),
+                time(calls.p50_us)
             )?;
         }
         writeln!(

@@ -1,5 +1,6 @@
 //! The live table, as text.
 
+use crate::calls::Calls;
 use crate::cluster::SERVICES;
 use crate::edge::Edge;
 use mesh_tests::shop::Tally;
@@ -16,6 +17,7 @@ pub(crate) struct View<'a> {
     pub(crate) recent: Tally,
     pub(crate) recent_time: Duration,
     pub(crate) edges: &'a [Edge],
+    pub(crate) calls: &'a [Calls],
 }
 
 /// Renders a view, in lines of less than 80 characters: a line that wraps could not be redrawn.
@@ -41,6 +43,12 @@ fn write_table(text: &mut String, view: &View<'_>) -> std::fmt::Result {
         let beginning: String = error.chars().take(66).collect();
         writeln!(text, "last error: {beginning}")?;
     }
+    write_services(text, view, seconds)?;
+    write_connections(text, view.edges)?;
+    write_calls(text, view.calls)
+}
+
+fn write_services(text: &mut String, view: &View<'_>, seconds: f64) -> std::fmt::Result {
     writeln!(
         text,
         "\n{:<21} {:<12} {:>7} {:>7} {:>8}",
@@ -63,12 +71,16 @@ fn write_table(text: &mut String, view: &View<'_>) -> std::fmt::Result {
             )?;
         }
     }
+    Ok(())
+}
+
+fn write_connections(text: &mut String, edges: &[Edge]) -> std::fmt::Result {
     writeln!(
         text,
         "\n{:<19} {:>6} {:>4} {:>6} {:>19} {:>19}",
         "CONNECTIONS", "OPENED", "OPEN", "FAILED", "CONNECT p50/p99", "RTT p50/p99"
     )?;
-    for edge in view.edges {
+    for edge in edges {
         writeln!(
             text,
             "{:<19} {:>6} {:>4} {:>6} {:>19} {:>19}",
@@ -87,6 +99,26 @@ fn write_table(text: &mut String, view: &View<'_>) -> std::fmt::Result {
     Ok(())
 }
 
+fn write_calls(text: &mut String, calls: &[Calls]) -> std::fmt::Result {
+    writeln!(
+        text,
+        "\n{:<33} {:>8} {:>4} {:>6} {:>19}",
+        "GRPC CALLS, AS THE KERNEL SEES", "ENDED", "OPEN", "FAILED", "LATENCY p50/p99"
+    )?;
+    for calls in calls {
+        writeln!(
+            text,
+            "{:<33} {:>8} {:>4} {:>6} {:>19}",
+            format!("{} > {}", calls.source, calls.method),
+            calls.total(),
+            calls.active,
+            calls.failed(),
+            format!("{} / {}", time(calls.p50_us), time(calls.p99_us)),
+        )?;
+    }
+    Ok(())
+}
+
 #[expect(
     clippy::cast_precision_loss,
     reason = "a demo's counters stay far below 2^53"
@@ -100,7 +132,8 @@ fn micros(time_us: u64) -> f64 {
     time_us as f64
 }
 
-fn time(time_us: f64) -> String {
+/// A time in a unit that suits it.
+pub(crate) fn time(time_us: f64) -> String {
     if time_us < 1000.0 {
         return format!("{time_us:.0} µs");
     }
@@ -150,6 +183,18 @@ mod tests {
                 rtt_p99_us: 99_999.0,
             })
             .collect::<Vec<_>>();
+        let calls = SERVICES
+            .iter()
+            .map(|service| Calls {
+                source: service.caller,
+                destination: service.name,
+                method: "shop.Inventory/Reserve".to_owned(),
+                ended: [("UNAVAILABLE".to_owned(), 999_999)].into(),
+                active: 9_999,
+                p50_us: 9_999_000.0,
+                p99_us: 9_999_000.0,
+            })
+            .collect::<Vec<_>>();
         let text = table(&View {
             elapsed: Duration::from_secs(3600),
             total: Duration::from_secs(3600),
@@ -157,6 +202,7 @@ mod tests {
             recent: tally(999_999),
             recent_time: Duration::from_secs(1),
             edges: &edges,
+            calls: &calls,
         });
         for line in text.lines() {
             assert!(line.chars().count() < 80, "{line}");

@@ -79,7 +79,7 @@ impl Listeners {
         identity: &str,
     ) -> io::Result<String> {
         let counts = Rc::clone(self.counts.entry(address).or_default());
-        let banner: Rc<[u8]> = format!("{identity:<BANNER_LEN$}").into_bytes().into();
+        let banner = padded(identity);
         let task = if mode == Mode::Datagram {
             let socket = UdpSocket::bind(address).await?;
             tokio::task::spawn_local(answer_datagrams(socket, banner, counts))
@@ -94,7 +94,7 @@ impl Listeners {
             let listener = socket.listen(BACKLOG)?;
             tokio::task::spawn_local(async move {
                 // Out of descriptors is the one error here; the client sees its connection wait.
-                while let Ok((stream, _)) = listener.accept().await {
+                while let Ok((stream, caller)) = listener.accept().await {
                     counts.borrow_mut().accepted += 1;
                     if mode == Mode::Flash {
                         // Fits the empty send buffer; a client that has gone is the client's affair.
@@ -103,8 +103,12 @@ impl Listeners {
                         }
                         continue;
                     }
-                    let conversation =
-                        converse(stream, mode, Rc::clone(&banner), Rc::clone(&counts));
+                    let banner = if mode == Mode::Caller {
+                        padded(&caller.ip().to_canonical().to_string())
+                    } else {
+                        Rc::clone(&banner)
+                    };
+                    let conversation = converse(stream, mode, banner, Rc::clone(&counts));
                     tokio::task::spawn_local(async {
                         // A broken connection is what some tests make; its counts are kept.
                         drop(conversation.await);
@@ -115,6 +119,10 @@ impl Listeners {
         self.tasks.insert(address, task);
         Ok(String::new())
     }
+}
+
+fn padded(identity: &str) -> Rc<[u8]> {
+    format!("{identity:<BANNER_LEN$}").into_bytes().into()
 }
 
 fn parse(address: &str) -> io::Result<SocketAddr> {
@@ -139,7 +147,7 @@ async fn converse(
     counts: SharedCounts,
 ) -> io::Result<()> {
     match mode {
-        Mode::Banner => {
+        Mode::Banner | Mode::Caller => {
             stream.write_all(&banner).await?;
             counts.borrow_mut().sent_bytes += banner.len() as u64;
             drain(&mut stream, u64::MAX, &counts).await

@@ -81,5 +81,12 @@ async fn reserve_each(
             .await
             .map_err(|_| gone("the caller"))?;
     }
-    Ok(())
+    // Left before its status has come, a call is cancelled.
+    drop(charges);
+    match settled.message().await? {
+        None => Ok(()),
+        Some(_) => Err(Status::data_loss(format!(
+            "more settled than charged, order {order}"
+        ))),
+    }
 }

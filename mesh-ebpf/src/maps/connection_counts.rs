@@ -1,41 +1,11 @@
-//! One row of `CONNECTIONS`.
+//! What is counted of connections for one (source, destination).
 
-use super::atomic;
+use super::Counts;
 use core::mem::offset_of;
-use core::ptr::NonNull;
 use mesh_common::capture::Bypass;
 use mesh_common::connection::{CloseReason, ConnectError, ConnectionRow};
-use mesh_common::histogram::{self, Histogram};
 
-/// A row of counts for one (source, destination).
-pub(crate) struct StoredRow(pub(super) NonNull<ConnectionRow>);
-
-impl StoredRow {
-    #[inline(always)]
-    fn add(&self, offset: usize, value: u64) {
-        let field = self
-            .0
-            .as_ptr()
-            .cast::<u8>()
-            .wrapping_add(offset)
-            .cast::<u64>();
-        // SAFETY: a `u64` of the row: only called so below.
-        unsafe { atomic::add(field, value) };
-    }
-
-    #[inline(always)]
-    fn observe(&self, histogram_offset: usize, duration_ns: u64) {
-        let bucket = histogram::bucket(duration_ns);
-        self.add(
-            histogram_offset + offset_of!(Histogram, buckets) + bucket * size_of::<u64>(),
-            1,
-        );
-        self.add(
-            histogram_offset + offset_of!(Histogram, sum_ns),
-            duration_ns,
-        );
-    }
-
+impl Counts<ConnectionRow> {
     #[inline(always)]
     pub(crate) fn add_opened(&self) {
         self.add(offset_of!(ConnectionRow, opened), 1);

@@ -1,0 +1,304 @@
+//! Outcomes as the proxy makes them, and the series that they become.
+
+use super::methods::METHODS_MAX;
+use super::{Calls, SERIES_MAX, SERVICES_MAX, ServiceSeries, UpstreamSeries};
+use crate::observe::{
+    AttemptOutcome, CallOutcome, DestinationLabels, LocalReply, OpenCalls, Replaced, SessionCalls,
+    SourceLabels,
+};
+use http::uri::PathAndQuery;
+use mesh_common::meter::StatusCode;
+use proptest::prelude::*;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+const RESERVE: &str = "/shop.Inventory/Reserve";
+
+fn service(name: &str) -> Arc<DestinationLabels> {
+    Arc::new(DestinationLabels {
+        service: name.into(),
+        namespace: "shop".into(),
+        workload: "".into(),
+    })
+}
+
+fn attempt(name: &str, status: StatusCode) -> AttemptOutcome {
+    AttemptOutcome {
+        destination: service(name),
+        endpoint: ([10, 0, 0, 1], 50_051).into(),
+        started: Duration::ZERO,
+        duration: Duration::from_millis(1),
+        status,
+        is_answered: true,
+        is_timed_out: false,
+    }
+}
+
+/// A call that one try has answered.
+fn call(path: &str, status: StatusCode) -> CallOutcome {
+    CallOutcome {
+        source: Arc::new(SourceLabels {
+            workload: "order".into(),
+            namespace: "shop".into(),
+        }),
+        destination: service("inventory"),
+        path: Some(path.parse::<PathAndQuery>().unwrap()),
+        is_grpc: true,
+        started: Instant::now(),
+        duration: Duration::from_millis(2),
+        first_response: Some(Duration::from_millis(1)),
+        status,
+        http_status: 200,
+        local_reply: None,
+        request_bytes: 10,
+        response_bytes: 100,
+        request_messages: 1,
+        response_messages: 1,
+        attempts: vec![attempt("inventory", status)],
+        retry: None,
+        timeout: None,
+        is_delayed: false,
+        replaced: None,
+        parent: None,
+        span: None,
+    }
+}
+
+/// A call that the mesh has answered without a try.
+fn replied(reason: LocalReply) -> CallOutcome {
+    CallOutcome {
+        local_reply: Some(reason),
+        attempts: vec![],
+        ..call(RESERVE, StatusCode::Unavailable)
+    }
+}
+
+fn counted(calls: &Calls) -> Vec<(String, StatusCode, u64)> {
+    let figures = calls.figures(&[], &[]);
+    let series = figures.calls.iter().map(|series| {
+        let count = series.duration.buckets.iter().sum();
+        (series.labels.method.to_string(), series.status, count)
+    });
+    series.collect()
+}
+
+fn only_service(outcomes: &[CallOutcome]) -> ServiceSeries {
+    let mut calls = Calls::default();
+    for outcome in outcomes {
+        calls.add(outcome);
+    }
+    let [series] = calls.figures(&[], &[]).services.try_into().unwrap();
+    series
+}
+
+#[test]
+fn a_method_is_a_label_from_the_first_answer_other_than_unimplemented() {
+    let mut calls = Calls::default();
+    let lost = CallOutcome {
+        attempts: vec![AttemptOutcome {
+            is_answered: false,
+            ..attempt("inventory", StatusCode::Unavailable)
+        }],
+        ..call("/a.B/Lost", StatusCode::Unavailable)
+    };
+    let late = CallOutcome {
+        attempts: vec![AttemptOutcome {
+            is_timed_out: true,
+            ..attempt("inventory", StatusCode::DeadlineExceeded)
+        }],
+        ..call("/a.B/Late", StatusCode::DeadlineExceeded)
+    };
+    for (outcome, expected) in [
+        (call(RESERVE, StatusCode::Unimplemented), "_OTHER"),
+        (call(RESERVE, StatusCode::NotFound), "shop.Inventory/Reserve"),
+        (call(RESERVE, StatusCode::Unimplemented), "shop.Inventory/Reserve"),
+        (replied(LocalReply::CircuitOpen), "shop.Inventory/Reserve"),
+        (call("/no-grpc-path", StatusCode::Ok), "_OTHER"),
+        (call("/a.B/C?x", StatusCode::Ok), "_OTHER"),
+        (lost, "_OTHER"),
+        (late, "_OTHER"),
+    ] {
+        assert_eq!(&*calls.add(&outcome), expected, "{:?}", outcome.path);
+    }
+}
+
+#[test]
+fn a_caller_cannot_make_up_labels_without_end() {
+    let mut calls = Calls::default();
+    for number in 0..METHODS_MAX + 10 {
+        calls.add(&call(&format!("/a.B/M{number}"), StatusCode::Ok));
+    }
+    let others = ("_OTHER".to_owned(), StatusCode::Ok, 10);
+    let counted = counted(&calls);
+    assert_eq!(counted.len(), METHODS_MAX + 1);
+    assert!(counted.contains(&others));
+}
+
+#[test]
+fn callers_and_services_beyond_the_bound_are_counted_as_others() {
+    let mut calls = Calls::default();
+    for number in 0..SERIES_MAX + 3 {
+        let mut outcome = replied(LocalReply::NoEndpoint);
+        outcome.destination = service(&format!("s{number}"));
+        calls.add(&outcome);
+    }
+    let figures = calls.figures(&[], &[]);
+    assert_eq!(figures.calls.len(), SERIES_MAX + 1);
+    assert_eq!(figures.services.len(), SERVICES_MAX + 1);
+    let find = |name: &str| {
+        let found = figures.services.iter().find(|series| *series.service == *name);
+        found.map(|series| series.local_replies["no_endpoint"])
+    };
+    assert_eq!(find("s0"), Some(1));
+    assert_eq!(find("_OTHER"), Some((SERIES_MAX + 3 - SERVICES_MAX) as u64));
+}
+
+#[test]
+fn a_call_counts_once_however_often_it_was_tried() {
+    let mut calls = Calls::default();
+    calls.add(&CallOutcome {
+        attempts: vec![
+            attempt("inventory", StatusCode::Unavailable),
+            attempt("inventory", StatusCode::Ok),
+        ],
+        retry: Some("success"),
+        ..call(RESERVE, StatusCode::Ok)
+    });
+    let figures = calls.figures(&[], &[]);
+    let [series] = figures.calls.as_slice() else {
+        panic!("{figures:?}");
+    };
+    assert_eq!(series.duration.sum_ns, 2_000_000);
+    let [rpcs] = figures.rpcs.as_slice() else {
+        panic!("{figures:?}");
+    };
+    assert_eq!((rpcs.completed, rpcs.request_bytes, rpcs.response_bytes), (1, 10, 100));
+    assert_eq!(rpcs.first_response.sum_ns, 1_000_000);
+    assert_eq!(figures.services[0].retries["success"], 1);
+}
+
+#[test]
+fn what_is_not_grpc_is_in_no_series_of_rpcs() {
+    let mut calls = Calls::default();
+    calls.add(&CallOutcome {
+        is_grpc: false,
+        ..replied(LocalReply::NoRoute)
+    });
+    let figures = calls.figures(&[], &[]);
+    assert!(figures.calls.is_empty() && figures.rpcs.is_empty());
+    assert_eq!(figures.services[0].local_replies["no_route"], 1);
+}
+
+#[test]
+fn what_befell_a_call_is_counted_at_the_service_that_it_befell() {
+    let delayed = CallOutcome {
+        is_delayed: true,
+        timeout: Some("request"),
+        ..replied(LocalReply::Timeout)
+    };
+    let series = only_service(&[
+        replied(LocalReply::RateLimited),
+        replied(LocalReply::CircuitOpen),
+        replied(LocalReply::Fault),
+        delayed,
+    ]);
+    assert_eq!((series.rate_limited, series.circuit_open, series.fallback), (1, 1, 0));
+    let faults: Vec<_> = series.faults.into_iter().collect();
+    assert_eq!(faults, [("abort", 1), ("delay", 1)]);
+    assert_eq!(series.timeouts["request"], 1);
+    assert_eq!(series.local_replies.values().sum::<u64>(), 4);
+}
+
+#[test]
+fn a_fallback_counts_at_the_service_that_it_stood_in_for() {
+    let mut calls = Calls::default();
+    calls.add(&CallOutcome {
+        destination: service("cache"),
+        attempts: vec![attempt("cache", StatusCode::Ok)],
+        replaced: Some(Replaced {
+            destination: service("inventory"),
+            reason: Some(LocalReply::CircuitOpen),
+        }),
+        ..call(RESERVE, StatusCode::Ok)
+    });
+    let figures = calls.figures(&[], &[]);
+    let [series] = figures.services.as_slice() else {
+        panic!("{figures:?}");
+    };
+    assert_eq!(&*series.service, "inventory");
+    assert_eq!((series.fallback, series.circuit_open), (1, 1));
+    assert_eq!(&*figures.calls[0].labels.destination.service, "cache");
+}
+
+#[test]
+fn tries_that_took_too_long_are_counted_though_the_call_did_not() {
+    let late = AttemptOutcome {
+        is_timed_out: true,
+        ..attempt("inventory", StatusCode::DeadlineExceeded)
+    };
+    let series = only_service(&[CallOutcome {
+        attempts: vec![late.clone(), late, attempt("inventory", StatusCode::Ok)],
+        retry: Some("success"),
+        ..call(RESERVE, StatusCode::Ok)
+    }]);
+    assert_eq!(series.timeouts["backend_request"], 2);
+}
+
+#[test]
+fn what_is_open_and_what_is_connected_joins_what_has_ended() {
+    let mut calls = Calls::default();
+    calls.add(&call(RESERVE, StatusCode::Ok));
+    calls.add_mirrored(&service("shadow"), "success");
+    let open = OpenCalls::default();
+    let outcome = call(RESERVE, StatusCode::Ok);
+    let session = open.join(outcome.source, outcome.destination);
+    let path = PathAndQuery::from_static(RESERVE);
+    let _open = (
+        SessionCalls::begin(&session, path.clone()),
+        SessionCalls::begin(&session, path),
+        SessionCalls::begin(&session, PathAndQuery::from_static("/a.B/Unknown")),
+    );
+    let upstream = |active| UpstreamSeries {
+        service: "inventory".into(),
+        namespace: "shop".into(),
+        active,
+        opened: 5,
+        ejections: 1,
+    };
+
+    let figures = calls.figures(&open.series(), &[upstream(2), upstream(3)]);
+
+    let active: Vec<_> = figures
+        .rpcs
+        .iter()
+        .map(|series| (&*series.labels.method, series.active, series.completed))
+        .collect();
+    assert_eq!(active, [("_OTHER", 1, 0), ("shop.Inventory/Reserve", 2, 1)]);
+    let [inventory, shadow] = figures.services.as_slice() else {
+        panic!("{figures:?}");
+    };
+    assert_eq!(inventory.connections_active, 5);
+    assert_eq!((inventory.connections_opened, inventory.ejections), (10, 2));
+    assert_eq!(shadow.mirrored["success"], 1);
+}
+
+proptest! {
+    #[test]
+    fn every_call_is_in_one_series_and_nothing_goes_back(
+        all in prop::collection::vec((0..4_u8, 0..3_usize), 0..40),
+    ) {
+        let statuses = [StatusCode::Ok, StatusCode::Unimplemented, StatusCode::Internal];
+        let mut calls = Calls::default();
+        let mut before: Vec<(String, StatusCode, u64)> = vec![];
+        for (number, (method, status)) in all.iter().enumerate() {
+            calls.add(&call(&format!("/a.B/M{method}"), statuses[*status]));
+            let now = counted(&calls);
+            prop_assert_eq!(now.iter().map(|(.., count)| *count).sum::<u64>(), number as u64 + 1);
+            for (method, status, count) in before {
+                let after = now.iter().find(|(m, s, _)| *m == method && *s == status);
+                prop_assert!(after.is_some_and(|(.., after)| *after >= count));
+            }
+            before = now;
+        }
+    }
+}

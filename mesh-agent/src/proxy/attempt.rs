@@ -1,0 +1,463 @@
+//! One try of a request at one endpoint, until it is known whether the caller gets its answer.
+
+use super::body::Download;
+use super::call::{Call, GRPC_TIMEOUT, Halt};
+use super::clock;
+use super::destination::Destination;
+use super::reply::{GRPC_STATUS, Reply};
+use super::upstream::{Lease, NoLease, Pool, PoolKey};
+use super::wire::{Awaiting, Cut, ErrorCode, Receiver, Sender, Unsent};
+use crate::balance::{Picked, Wish};
+use crate::grpc::{Code, PushBack};
+use crate::observe::LocalReply;
+use crate::resilience::{Failure, TimeoutKind, Verdict};
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::{Method, Request, StatusCode, Uri, Version, response};
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+/// How long the head of a response may be held back while a retry is possible (issue 5).
+const HOLD: Duration = Duration::from_millis(50);
+
+const PREVIOUS_ATTEMPTS: HeaderName = HeaderName::from_static("grpc-previous-rpc-attempts");
+
+const PUSH_BACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
+
+/// The head of a request, as every try sends it.
+#[derive(Debug)]
+pub(super) struct Head {
+    /// `:method`.
+    pub(super) method: Method,
+    /// `:scheme`, `:authority`, `:path`.
+    pub(super) uri: Uri,
+    /// Everything else.
+    pub(super) headers: HeaderMap,
+}
+
+/// What a try needs to know.
+pub(super) struct Plan<'p> {
+    /// Where connections come from.
+    pub(super) pool: &'p Pool,
+    /// For whom they are; its endpoint is still to be chosen.
+    pub(super) key: PoolKey,
+    /// Where the request goes.
+    pub(super) destination: &'p Arc<Destination>,
+    /// What is sent.
+    pub(super) head: &'p Head,
+    /// How the endpoint is chosen.
+    pub(super) wish: Wish<'p>,
+    /// Tries before this one that count (gRFC A6).
+    pub(super) previous: u32,
+    /// Whether there may be a retry after this one.
+    pub(super) has_retry_left: bool,
+}
+
+/// How a try ended.
+pub(super) enum Tried {
+    /// The caller gets this answer.
+    Answered(Box<Answer>),
+    /// It failed; there may be another one.
+    Failed(Box<Failed>),
+    /// The mesh answers, and there is no other one.
+    Refused(Reply),
+    /// The call goes no further.
+    Halted(Halt),
+}
+
+/// A failed try.
+pub(super) struct Failed {
+    /// Why.
+    pub(super) failure: Failure,
+    /// What the server says of retries.
+    pub(super) push_back: Option<PushBack>,
+    /// What the caller gets if there is no other try.
+    pub(super) instead: Instead,
+}
+
+/// What the caller gets of a failed try.
+pub(super) enum Instead {
+    /// An answer of the mesh.
+    Reply(Reply),
+    /// The endpoint's own.
+    Answer(Box<Answer>),
+}
+
+/// An answer whose head has come and nothing of which was passed on.
+pub(super) struct Answer {
+    /// Its head.
+    pub(super) head: response::Parts,
+    /// The rest.
+    pub(super) download: Download,
+    /// The endpoint's side.
+    pub(super) upstream: Upstream,
+}
+
+/// The endpoint's side of a try.
+pub(super) struct Upstream {
+    /// The request's way.
+    pub(super) sender: Sender,
+    /// The endpoint.
+    pub(super) picked: Picked,
+    /// When the try began.
+    pub(super) started: Instant,
+    /// The stream's place. Last: it is given back when the stream is over.
+    lease: Lease,
+}
+
+impl Upstream {
+    /// Ends the try: notes how, for the endpoint's sake and the record's.
+    pub(super) fn ended(self, call: &mut Call, code: Code, verdict: Verdict) {
+        let now = clock::now();
+        let is_answered = matches!(verdict, Verdict::Status(_));
+        call.record.attempt_ended(code, is_answered, now);
+        self.picked.ended(now, verdict);
+        drop(self.sender);
+        drop(self.lease);
+    }
+
+    /// Ends the try because nobody wants its answer any more.
+    pub(super) fn cancel(mut self, call: &mut Call, halt: Halt) {
+        self.sender.reset(ErrorCode::CANCEL);
+        let (code, verdict) = judge(call, halt);
+        self.ended(call, code, verdict);
+    }
+}
+
+/// What a halt says of the try that it ends.
+fn judge(call: &mut Call, halt: Halt) -> (Code, Verdict) {
+    let kind = match halt {
+        Halt::Cancelled => return (Code::Cancelled, Verdict::Nothing),
+        Halt::Expired(kind) => kind,
+    };
+    if kind == TimeoutKind::BackendRequest {
+        call.record.attempt_timed_out();
+    }
+    (Code::DeadlineExceeded, verdict_of_timeout(kind))
+}
+
+/// The caller's own deadline says nothing of the endpoint.
+const fn verdict_of_timeout(kind: TimeoutKind) -> Verdict {
+    match kind {
+        TimeoutKind::BackendRequest => Verdict::Status(Code::DeadlineExceeded),
+        TimeoutKind::Caller | TimeoutKind::Request | TimeoutKind::StreamIdle => Verdict::Nothing,
+    }
+}
+
+/// Tries the request once. `tried` gets the endpoint.
+pub(super) async fn run(
+    call: &mut Call,
+    plan: Plan<'_>,
+    tried: &mut Vec<std::net::SocketAddr>,
+) -> Tried {
+    let started = plan.wish.now;
+    let Some(picked) = plan.destination.balancer.pick(&plan.wish) else {
+        let nobody = plan.destination.labels(None);
+        call.record.note(|outcome| outcome.destination = nobody);
+        return Tried::Refused(Reply::new(LocalReply::NoEndpoint, no_endpoint(&plan)));
+    };
+    let endpoint = picked.address();
+    let is_other_left = tried.len() + 1 < plan.destination.endpoints();
+    tried.push(endpoint);
+    let labels = plan.destination.labels(Some(endpoint));
+    call.record.attempt(&labels, endpoint, started);
+    let key = PoolKey {
+        endpoint,
+        ..plan.key
+    };
+    let client = plan.destination.client();
+    let leased = call
+        .unless_halted(Some(started), plan.pool.acquire(key, &client))
+        .await;
+    let lease = match leased {
+        Ok(Ok(lease)) => lease,
+        Ok(Err(no_lease)) => return without_lease(call, picked, no_lease, is_other_left),
+        Err(halt) => return halted_before(call, picked, halt),
+    };
+    let request = request(call, &plan, started);
+    let opened = lease.opener().open(request, call.upload.is_empty());
+    let (sender, awaiting) = match opened {
+        Ok(opened) => opened,
+        Err(unsent) => return not_opened(call, picked, &lease, unsent),
+    };
+    if call.upload.is_empty() {
+        // The head was all of it.
+        call.upload.abandon();
+    }
+    let upstream = Upstream {
+        sender,
+        picked,
+        started,
+        lease,
+    };
+    wait(call, &plan, upstream, awaiting).await
+}
+
+fn no_endpoint(plan: &Plan<'_>) -> String {
+    let labels = plan.destination.labels(None);
+    format!(
+        "Service {}/{} has no ready endpoint",
+        labels.namespace, labels.service
+    )
+}
+
+/// The request as this try sends it.
+fn request(call: &Call, plan: &Plan<'_>, now: Instant) -> Request<()> {
+    let mut request = Request::new(());
+    *request.method_mut() = plan.head.method.clone();
+    *request.uri_mut() = plan.head.uri.clone();
+    *request.version_mut() = Version::HTTP_2;
+    let mut headers = plan.head.headers.clone();
+    if call.is_grpc {
+        let timeout = call.deadline.header(now);
+        if let Some(Ok(value)) = timeout.map(|text| HeaderValue::from_bytes(text.as_bytes())) {
+            headers.insert(GRPC_TIMEOUT, value);
+        }
+        if plan.previous > 0 {
+            headers.insert(PREVIOUS_ATTEMPTS, HeaderValue::from(plan.previous));
+        }
+    }
+    if let Some((span, attempt)) = call.record.span() {
+        span.write(&mut headers, attempt);
+    }
+    *request.headers_mut() = headers;
+    request
+}
+
+fn without_lease(call: &mut Call, picked: Picked, why: NoLease, is_other_left: bool) -> Tried {
+    let now = clock::now();
+    let endpoint = picked.address();
+    call.record.attempt_ended(Code::Unavailable, false, now);
+    let message = match why {
+        NoLease::CircuitOpen => {
+            picked.ended(now, Verdict::Nothing);
+            let message = "circuitBreaker allows no more connections or waiting requests";
+            return Tried::Refused(Reply::new(LocalReply::CircuitOpen, message.to_owned()));
+        }
+        NoLease::Connect(error) => format!("cannot connect to {endpoint}: {error}"),
+        NoLease::TimedOut => format!("no connection to {endpoint} had room in time"),
+    };
+    picked.ended(now, Verdict::ConnectFailed);
+    Tried::Failed(Box::new(Failed {
+        failure: Failure::Connect { is_other_left },
+        push_back: None,
+        instead: Instead::Reply(Reply::new(LocalReply::ConnectFailure, message)),
+    }))
+}
+
+fn halted_before(call: &mut Call, picked: Picked, halt: Halt) -> Tried {
+    let now = clock::now();
+    let (code, verdict) = judge(call, halt);
+    call.record.attempt_ended(code, false, now);
+    picked.ended(now, verdict);
+    expired_or_halted(halt)
+}
+
+fn not_opened(call: &mut Call, picked: Picked, lease: &Lease, unsent: Unsent) -> Tried {
+    let now = clock::now();
+    call.record.attempt_ended(Code::Unavailable, false, now);
+    picked.ended(now, Verdict::Nothing);
+    match unsent {
+        Unsent::Closed => {
+            lease.withdraw();
+            Tried::Failed(Box::new(failed_by(Cut::Unsent)))
+        }
+        Unsent::Malformed => Tried::Refused(Reply::new(
+            LocalReply::Malformed,
+            "the request's headers cannot be sent on".to_owned(),
+        )),
+    }
+}
+
+/// Sends the body and waits for the head of the answer.
+async fn wait(
+    call: &mut Call,
+    plan: &Plan<'_>,
+    mut upstream: Upstream,
+    mut awaiting: Awaiting,
+) -> Tried {
+    let started = upstream.started;
+    let answered = poll_fn(|cx| {
+        if let Err(halt) = call.move_upload(cx, &mut upstream.sender) {
+            return Poll::Ready(Err(halt));
+        }
+        if let Poll::Ready(head) = awaiting.poll_head(cx) {
+            return Poll::Ready(Ok(head));
+        }
+        if call.is_grpc && call.upload.count().messages() > 1 {
+            call.deadline.becomes_stream();
+            upstream.picked.becomes_stream();
+        }
+        call.poll_halt(cx, Some(started)).map(Err)
+    })
+    .await;
+    match answered {
+        Ok(Ok((head, body))) => answered_with(call, plan, upstream, (head, body)).await,
+        Ok(Err(cut)) => cut_off(call, upstream, cut),
+        Err(halt) => {
+            upstream.cancel(call, halt);
+            expired_or_halted(halt)
+        }
+    }
+}
+
+/// The end of `backendRequest` is a failure of this try alone.
+fn expired_or_halted(halt: Halt) -> Tried {
+    if halt != Halt::Expired(TimeoutKind::BackendRequest) {
+        return Tried::Halted(halt);
+    }
+    let message = "timeouts.backendRequest is over".to_owned();
+    Tried::Failed(Box::new(Failed {
+        failure: Failure::TimedOut,
+        push_back: None,
+        instead: Instead::Reply(Reply::new(LocalReply::Timeout, message)),
+    }))
+}
+
+fn cut_off(call: &mut Call, upstream: Upstream, cut: Cut) -> Tried {
+    let failed = failed_by(cut);
+    let (code, verdict) = match failed.failure {
+        Failure::Status(code) => (code, Verdict::Reset),
+        _ => (Code::Unavailable, Verdict::Nothing),
+    };
+    if cut == Cut::Unsent {
+        upstream.lease.withdraw();
+    }
+    upstream.ended(call, code, verdict);
+    Tried::Failed(Box::new(failed))
+}
+
+/// A try that was cut short before the head of an answer (issue 5, point 6).
+fn failed_by(cut: Cut) -> Failed {
+    let unavailable = Failure::Status(Code::Unavailable);
+    let (failure, reason, message) = match cut {
+        Cut::Unsent => (Failure::NotSent, LocalReply::ConnectionLost, "never sent"),
+        Cut::Unprocessed => (
+            Failure::Refused,
+            LocalReply::ConnectionLost,
+            "the endpoint is going away and did not process the request",
+        ),
+        Cut::Reset(ErrorCode::REFUSED_STREAM) => (
+            Failure::Refused,
+            LocalReply::UpstreamReset,
+            "the endpoint refused the stream",
+        ),
+        Cut::Lost => (
+            unavailable,
+            LocalReply::ConnectionLost,
+            "the connection to the endpoint was lost",
+        ),
+        Cut::Reset(code) => (
+            Failure::Status(Code::of_reset(code.0)),
+            LocalReply::UpstreamReset,
+            "the endpoint reset the stream",
+        ),
+        Cut::Faulty(_) => (
+            Failure::Status(Code::Internal),
+            LocalReply::UpstreamReset,
+            "the endpoint broke HTTP/2",
+        ),
+    };
+    let code = match failure {
+        Failure::Status(code) => code,
+        _ => Code::Unavailable,
+    };
+    let reply = Reply::new(reason, message.to_owned()).with_code(code);
+    Failed {
+        failure,
+        push_back: None,
+        instead: Instead::Reply(reply),
+    }
+}
+
+/// Looks at the head of the answer, and where a retry is possible at what follows it.
+async fn answered_with(
+    call: &mut Call,
+    plan: &Plan<'_>,
+    upstream: Upstream,
+    (head, body): (response::Parts, Receiver),
+) -> Tried {
+    let mut answer = Box::new(Answer {
+        head,
+        download: Download::new(body),
+        upstream,
+    });
+    let may_retry = plan.has_retry_left && call.upload.is_replayable() && call.upload.is_sent();
+    if may_retry && call.is_grpc && code_of(&answer).is_none() {
+        match hold(call, &mut answer).await {
+            Ok(()) => {}
+            Err(Held::Halted(halt)) => {
+                answer.upstream.cancel(call, halt);
+                return expired_or_halted(halt);
+            }
+            Err(Held::Cut(cut)) => return cut_off(call, answer.upstream, cut),
+        }
+    }
+    let failure = if call.is_grpc {
+        code_of(&answer)
+            .filter(|code| *code != Code::Ok)
+            .map(Failure::Status)
+    } else {
+        let status = answer.head.status;
+        let is_error = status.is_client_error() || status.is_server_error();
+        is_error.then(|| Failure::Http(status.as_u16()))
+    };
+    let Some(failure) = failure else {
+        return Tried::Answered(answer);
+    };
+    let trailers = answer.download.trailers();
+    let values = trailers.unwrap_or(&answer.head.headers).get_all(PUSH_BACK);
+    Tried::Failed(Box::new(Failed {
+        failure,
+        push_back: PushBack::of(values.iter().map(HeaderValue::as_bytes)),
+        instead: Instead::Answer(answer),
+    }))
+}
+
+/// What ends the wait for the first piece.
+enum Held {
+    Halted(Halt),
+    Cut(Cut),
+}
+
+/// Waits for what follows the head, for a while.
+async fn hold(call: &mut Call, answer: &mut Answer) -> Result<(), Held> {
+    let mut over = pin!(tokio::time::sleep(HOLD));
+    let started = answer.upstream.started;
+    poll_fn(|cx| {
+        if let Poll::Ready(first) = answer.download.poll_first(cx) {
+            return Poll::Ready(first.map_err(Held::Cut));
+        }
+        if over.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Ok(()));
+        }
+        call.poll_halt(cx, Some(started))
+            .map(|halt| Err(Held::Halted(halt)))
+    })
+    .await
+}
+
+/// The gRPC status of an answer; `None`: it is not known yet.
+pub(super) fn code_of(answer: &Answer) -> Option<Code> {
+    if let Some(status) = answer.head.headers.get(GRPC_STATUS) {
+        return Some(Code::parse(status.as_bytes()));
+    }
+    if answer.head.status != StatusCode::OK {
+        return Some(Code::of_http(answer.head.status.as_u16()));
+    }
+    if answer.download.has_data() {
+        return None;
+    }
+    code_at_end(&answer.download)
+}
+
+/// The gRPC status at the end of an answer; `None`: it is not there yet.
+pub(super) fn code_at_end(download: &Download) -> Option<Code> {
+    match download.end()? {
+        Some(status) => Some(status),
+        // An end without a status (gRPC `statuscodes.md`: UNKNOWN).
+        None => Some(Code::Unknown),
+    }
+}

@@ -1,0 +1,218 @@
+//! What is known of the Services that requests go to, across changes of the configuration and for all connections: endpoints and
+//! their health, circuit breaker, retry budget.
+
+use super::upstream::{Client, ConnectionFigures};
+use crate::balance::{Balancer, Settings};
+use crate::model::ObjectName;
+use crate::observe::{DestinationLabels, UpstreamSeries};
+use crate::resilience::{Breaker, Budget};
+use crate::route::Backend;
+use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Instant;
+
+/// A port of a Service that requests go to.
+#[derive(Debug)]
+pub struct Destination {
+    /// Chooses endpoints.
+    pub balancer: Arc<Balancer>,
+    /// Bounds what is under way.
+    pub breaker: Arc<Breaker>,
+    /// Bounds retries.
+    pub budget: Budget,
+    /// Counts connections.
+    pub figures: Arc<ConnectionFigures>,
+    current: Mutex<Current>,
+}
+
+/// What the configuration says of it now.
+#[derive(Debug)]
+struct Current {
+    /// Weak, so that a table that is no longer in force goes.
+    backend: Weak<Backend>,
+    endpoints: HashMap<SocketAddr, Arc<DestinationLabels>>,
+    nobody: Arc<DestinationLabels>,
+}
+
+impl Destination {
+    fn new(backend: &Arc<Backend>, now: Instant) -> Self {
+        let destination = Self {
+            balancer: Balancer::new(settings(backend), now),
+            breaker: Breaker::new(backend.traffic.circuit_breaker.as_ref()),
+            budget: Budget::new(backend.traffic.retry_budget, now),
+            figures: Arc::default(),
+            current: Mutex::new(Current {
+                backend: Weak::new(),
+                endpoints: HashMap::new(),
+                nobody: Arc::new(labels(backend, None)),
+            }),
+        };
+        destination.follow(backend, now);
+        destination
+    }
+
+    /// The labels of an endpoint; `None`: of the Service alone.
+    pub(super) fn labels(&self, endpoint: Option<SocketAddr>) -> Arc<DestinationLabels> {
+        let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = endpoint.and_then(|endpoint| current.endpoints.get(&endpoint));
+        Arc::clone(own.unwrap_or(&current.nobody))
+    }
+
+    /// How many endpoints there are.
+    pub(super) fn endpoints(&self) -> usize {
+        let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        current.endpoints.len()
+    }
+
+    fn counted(&self) -> Counted {
+        Counted {
+            opened: self.figures.opened(),
+            ejections: self.balancer.ejections(),
+        }
+    }
+
+    /// For whom its connections are made.
+    pub(super) fn client(&self) -> Client {
+        Client {
+            breaker: Arc::clone(&self.breaker),
+            figures: Arc::clone(&self.figures),
+        }
+    }
+
+    /// Puts what the configuration says in force, if that is news.
+    fn follow(&self, backend: &Arc<Backend>, now: Instant) {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if std::ptr::eq(current.backend.as_ptr(), Arc::as_ptr(backend)) {
+            return;
+        }
+        current.backend = Arc::downgrade(backend);
+        current.endpoints = backend
+            .endpoints
+            .iter()
+            .map(|endpoint| {
+                let labels = labels(backend, endpoint.workload.as_ref());
+                (endpoint.address, Arc::new(labels))
+            })
+            .collect();
+        let endpoints: Vec<(SocketAddr, u32)> = backend
+            .endpoints
+            .iter()
+            .map(|endpoint| (endpoint.address, endpoint.weight))
+            .collect();
+        self.balancer.update(&settings(backend), &endpoints, now);
+        let traffic = &backend.traffic;
+        self.breaker.reconfigure(traffic.circuit_breaker.as_ref());
+        self.budget.reconfigure(traffic.retry_budget, now);
+    }
+}
+
+fn settings(backend: &Backend) -> Settings {
+    Settings {
+        load_balancing: backend.traffic.load_balancing.clone(),
+        outlier_detection: backend.traffic.outlier_detection.clone(),
+        affinity_timeout_s: backend.affinity_timeout_s,
+    }
+}
+
+fn labels(backend: &Backend, workload: Option<&ObjectName>) -> DestinationLabels {
+    DestinationLabels {
+        service: Arc::clone(&backend.name.name),
+        namespace: Arc::clone(&backend.name.namespace),
+        workload: workload.map_or_else(|| Arc::from(""), |workload| Arc::clone(&workload.name)),
+    }
+}
+
+fn upstream_series(service: &ObjectName, counted: Counted, active: u64) -> UpstreamSeries {
+    UpstreamSeries {
+        service: Arc::clone(&service.name),
+        namespace: Arc::clone(&service.namespace),
+        active,
+        opened: counted.opened,
+        ejections: counted.ejections,
+    }
+}
+
+/// Every destination, by Service and port. Shared by all proxies of the agent.
+#[derive(Debug, Default)]
+pub struct Destinations {
+    known: Mutex<HashMap<(ObjectName, u16), Arc<Destination>>>,
+    /// What those had counted that are gone; locked after `known`, so that everything is in one of them.
+    gone: Mutex<HashMap<ObjectName, Counted>>,
+}
+
+/// What is not to go back when a Service goes.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counted {
+    opened: u64,
+    ejections: u64,
+}
+
+/// Services that are gone and told apart; the rest is forgotten, which so many removals may cost.
+const GONE_MAX: usize = 8_192;
+
+impl Destinations {
+    /// The destination that a backend stands for, with what the backend says in force.
+    pub(super) fn of(&self, backend: &Arc<Backend>, now: Instant) -> Arc<Destination> {
+        let key = (backend.name.clone(), backend.port);
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let destination = known
+            .entry(key)
+            .or_insert_with(|| Arc::new(Destination::new(backend, now)));
+        let destination = Arc::clone(destination);
+        drop(known);
+        destination.follow(backend, now);
+        destination
+    }
+
+    /// Lets go of those that no table in force names.
+    pub(super) fn sweep(&self) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|(service, _), destination| {
+            let current = destination.current.lock();
+            let current = current.unwrap_or_else(PoisonError::into_inner);
+            let is_named = current.backend.strong_count() > 0;
+            if !is_named && (gone.len() < GONE_MAX || gone.contains_key(service)) {
+                let last = destination.counted();
+                let sum = gone.entry(service.clone()).or_default();
+                sum.opened += last.opened;
+                sum.ejections += last.ejections;
+            }
+            is_named
+        });
+    }
+
+    /// Connections to endpoints and what befell these; a Service may stand there more than once.
+    #[must_use]
+    pub fn upstream(&self) -> Vec<UpstreamSeries> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let living = known.iter().map(|((service, _), destination)| {
+            let active = destination.figures.active();
+            upstream_series(service, destination.counted(), active)
+        });
+        let mut all: Vec<UpstreamSeries> = living.collect();
+        let gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
+        all.extend(gone.iter().map(|(service, counted)| upstream_series(service, *counted, 0)));
+        all
+    }
+
+    /// Every endpoint of all of them.
+    pub(super) fn endpoints(&self) -> HashSet<SocketAddr> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = HashSet::new();
+        for destination in known.values() {
+            let current = destination.current.lock();
+            let current = current.unwrap_or_else(PoisonError::into_inner);
+            all.extend(current.endpoints.keys().copied());
+        }
+        all
+    }
+
+    /// A destination, if requests have gone to it.
+    #[must_use]
+    pub fn get(&self, service: &ObjectName, port: u16) -> Option<Arc<Destination>> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(&(service.clone(), port)).map(Arc::clone)
+    }
+}

@@ -1,0 +1,7 @@
+//! The proxy between real sockets: callers and endpoints are `h2` itself, on loopback.
+
+mod failures;
+mod limits;
+mod relay;
+mod retries;
+mod support;

@@ -1,0 +1,193 @@
+//! What passes through unharmed.
+
+use super::support::*;
+use crate::model::CallTraffic;
+use crate::observe::CallOutcome;
+use bytes::Bytes;
+use mesh_common::meter::StatusCode;
+use std::time::Duration;
+
+#[tokio::test]
+async fn a_unary_call_passes_with_its_headers_and_trailers() {
+    let endpoint = endpoint(|mut served| async move {
+        let seen = served.request.headers().clone();
+        assert_eq!(served.request.uri().path(), "/shop.Cart/Add");
+        assert_eq!(served.request.uri().authority().unwrap(), "cart.shop");
+        assert_eq!(seen["x-unknown-bin"], "AAEC");
+        assert_eq!(seen["te"], "trailers");
+        assert!(!seen.contains_key("grpc-timeout"));
+        assert_eq!(served.body().await, message(b"one apple"));
+        let mut head = grpc_head();
+        head.headers_mut().append("x-twice", "1".parse().unwrap());
+        head.headers_mut().append("x-twice", "2".parse().unwrap());
+        let mut sender = served.respond.send_response(head, false).unwrap();
+        sender.send_data(message(b"added"), false).unwrap();
+        let mut trailers = status("0");
+        trailers.insert("x-cost", "7".parse().unwrap());
+        sender.send_trailers(trailers).unwrap();
+    })
+    .await;
+    let mesh = Mesh::new(&[endpoint], CallTraffic::default());
+    let caller = mesh.caller().await;
+    let mut head = request("/shop.Cart/Add");
+    head.headers_mut()
+        .insert("x-unknown-bin", "AAEC".parse().unwrap());
+
+    let answer = unary(&caller, head, b"one apple").await.unwrap();
+
+    assert_eq!(answer.head.status, 200);
+    assert_eq!(answer.body, message(b"added"));
+    assert_eq!(answer.code(), "0");
+    assert_eq!(answer.trailers["x-cost"], "7");
+    let twice: Vec<_> = answer.head.headers.get_all("x-twice").iter().collect();
+    assert_eq!(twice, ["1", "2"]);
+    assert!(answer.mesh_error().is_none());
+    mesh.is_quiet().await;
+    let outcomes = mesh.outcomes();
+    let [outcome]: [CallOutcome; 1] = outcomes.try_into().unwrap();
+    assert_eq!(outcome.status, StatusCode::Ok);
+    assert_eq!(outcome.path.unwrap(), "/shop.Cart/Add");
+    assert_eq!(
+        (outcome.request_messages, outcome.response_messages),
+        (1, 1)
+    );
+    assert_eq!((outcome.request_bytes, outcome.response_bytes), (14, 10));
+    assert_eq!(outcome.attempts.len(), 1);
+    assert_eq!(outcome.attempts[0].endpoint, endpoint);
+    assert!(outcome.attempts[0].is_answered);
+}
+
+#[tokio::test]
+async fn both_directions_stream_at_once() {
+    let endpoint = endpoint(|mut served| async move {
+        let mut sender = served.respond.send_response(grpc_head(), false).unwrap();
+        while let Some(data) = served.request.body_mut().data().await {
+            sender.send_data(data.unwrap(), false).unwrap();
+        }
+        sender.send_trailers(status("0")).unwrap();
+    })
+    .await;
+    let mesh = Mesh::new(&[endpoint], CallTraffic::default());
+    let caller = mesh.caller().await;
+    let (response, mut sender) = open(&caller, request("/shop.Cart/Chat")).await;
+
+    let mut stream = response.await.unwrap().into_body();
+    for round in 0..10_u8 {
+        let said = message(&[round]);
+        sender.send_data(said.clone(), false).unwrap();
+        assert_eq!(stream.data().await.unwrap().unwrap(), said);
+    }
+    sender.send_data(Bytes::new(), true).unwrap();
+    assert!(stream.data().await.is_none());
+    assert_eq!(
+        stream.trailers().await.unwrap().unwrap()["grpc-status"],
+        "0"
+    );
+    mesh.is_quiet().await;
+    assert_eq!(mesh.outcomes()[0].request_messages, 10);
+}
+
+#[tokio::test]
+async fn heads_pass_at_once_though_nothing_follows() {
+    let endpoint = endpoint(|mut served| async move {
+        let _sender = served.respond.send_response(grpc_head(), false).unwrap();
+        std::future::pending::<()>().await;
+    })
+    .await;
+    let mesh = Mesh::new(&[endpoint], CallTraffic::default());
+    let caller = mesh.caller().await;
+    let (response, _sender) = open(&caller, request("/shop.Cart/Watch")).await;
+    assert_eq!(response.await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn a_thousand_streams_share_a_connection_and_find_room_upstream() {
+    let mut builder = h2::server::Builder::new();
+    builder.max_concurrent_streams(100);
+    let all_there = std::sync::Arc::new(tokio::sync::Barrier::new(1_000));
+    let endpoint = endpoint_with(builder, move |mut served| {
+        let all_there = std::sync::Arc::clone(&all_there);
+        async move {
+            all_there.wait().await;
+            served.answer(b"ok", "0");
+        }
+    })
+    .await;
+    let mesh = Mesh::new(&[endpoint], CallTraffic::default());
+    let caller = mesh.caller().await;
+    let calls = (0..1_000).map(|_| unary(&caller, request("/shop.Cart/Add"), b"x"));
+
+    for answer in futures_util::future::join_all(calls).await {
+        assert_eq!(answer.unwrap().code(), "0");
+    }
+    let name = crate::model::ObjectName::new("shop", "cart");
+    let destination = mesh.shared.destinations.get(&name, 80).unwrap();
+    assert!(destination.figures.active() >= 10);
+    assert!(destination.figures.opened() <= 20);
+}
+
+#[tokio::test]
+async fn a_caller_that_does_not_read_stops_the_endpoint() {
+    let (sent, mut seen) = tokio::sync::mpsc::unbounded_channel();
+    let endpoint = endpoint(move |mut served| {
+        let sent = sent.clone();
+        async move {
+            let mut sender = served.respond.send_response(grpc_head(), false).unwrap();
+            // Far more than the windows and buffers of both connections hold.
+            for _ in 0..400 {
+                sender.reserve_capacity(16 << 10);
+                let wait = std::future::poll_fn(|cx| sender.poll_capacity(cx));
+                let Some(Ok(_)) = wait.await else {
+                    return;
+                };
+                let room = sender.capacity();
+                sender.send_data(vec![0; room].into(), false).unwrap();
+                sent.send(room).unwrap();
+            }
+        }
+    })
+    .await;
+    let mesh = Mesh::new(&[endpoint], CallTraffic::default());
+    let caller = mesh.caller().await;
+    let (response, _sender) = open(&caller, request("/shop.Cart/List")).await;
+    let _unread = response.await.unwrap();
+
+    let mut total = 0;
+    // It stops: nothing more comes for a long while of a clock that only moves when nothing else does.
+    tokio::time::pause();
+    while let Ok(Some(bytes)) = tokio::time::timeout(Duration::from_secs(100), seen.recv()).await {
+        total += bytes;
+    }
+    assert!(
+        total <= 1 << 20,
+        "{total} bytes were taken off the endpoint"
+    );
+    // The other streams of the same connections go on.
+    tokio::time::resume();
+    assert!(total >= 64 << 10);
+}
+
+#[tokio::test]
+async fn what_is_not_grpc_passes_too() {
+    let endpoint = endpoint(|mut served| async move {
+        assert_eq!(
+            served.request.uri().path_and_query().unwrap(),
+            "/items?page=2"
+        );
+        assert!(served.request.body().is_end_stream());
+        let head = http::Response::builder().status(201).body(()).unwrap();
+        let mut sender = served.respond.send_response(head, false).unwrap();
+        sender.send_data("created".into(), true).unwrap();
+    })
+    .await;
+    let mesh = Mesh::new(&[endpoint], CallTraffic::default());
+    let caller = mesh.caller().await;
+    let head = http::Request::get("http://cart.shop/items?page=2").body(());
+    let mut caller = caller.ready().await.unwrap();
+    let (response, _) = caller.send_request(head.unwrap(), true).unwrap();
+
+    let answer = read(response).await.unwrap();
+
+    assert_eq!(answer.head.status, 201);
+    assert_eq!(answer.body, b"created");
+}

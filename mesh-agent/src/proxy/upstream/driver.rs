@@ -1,0 +1,151 @@
+//! The task of one connection to an endpoint: makes it, moves it, and ends with it.
+
+use super::entry::Entry;
+use super::{Client, ConnectionFigures, Makings};
+use crate::proxy::wire::{self, Cut, Driver, Opener};
+use crate::resilience::{Permit, Resource};
+use socket2::SockRef;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep, sleep, timeout};
+
+/// Makes a connection for an entry that has counted it, and moves it until it is over.
+pub(super) async fn run(makings: Arc<Makings>, entry: Arc<Entry>, client: Client, permit: Permit) {
+    let (opener, driver) = match make(&makings, &entry).await {
+        Ok(made) => made,
+        Err(error) => {
+            drop(permit);
+            entry.dial_failed(error);
+            return;
+        }
+    };
+    let _counted = Counted::new(Arc::clone(&client.figures));
+    let (id, is_to_dial) = Entry::connected(&entry, opener);
+    if is_to_dial {
+        dial_another(&makings, &entry, client);
+    }
+    let mut moved = pin!(Moved::new(driver, &entry, id, &makings));
+    poll_fn(|cx| moved.as_mut().poll(cx)).await;
+    entry.withdraw(id);
+}
+
+async fn make(makings: &Makings, entry: &Entry) -> io::Result<(Opener, Driver)> {
+    let dialing = (makings.dial)(entry.key());
+    let socket = timeout(makings.times.connect, dialing)
+        .await
+        .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+    prepare(&socket, makings.times.user_timeout)?;
+    let connected = wire::connect(socket, &makings.limits).await;
+    connected.map_err(|_: Cut| io::ErrorKind::ConnectionReset.into())
+}
+
+fn prepare(socket: &TcpStream, user_timeout: Duration) -> io::Result<()> {
+    socket.set_nodelay(true)?;
+    SockRef::from(socket).set_tcp_user_timeout(Some(user_timeout))
+}
+
+/// More wait than this connection has room for.
+fn dial_another(makings: &Arc<Makings>, entry: &Arc<Entry>, client: Client) {
+    let Some(permit) = client.breaker.take(Resource::Connection) else {
+        entry.dial_denied();
+        return;
+    };
+    let (makings, entry) = (Arc::clone(makings), Arc::clone(entry));
+    // Boxed, since it is this very future once more.
+    let next: Pin<Box<dyn Future<Output = ()> + Send>> =
+        Box::pin(run(makings, entry, client, permit));
+    tokio::spawn(next);
+}
+
+/// Keeps the gauge honest, whatever ends the task.
+struct Counted {
+    figures: Arc<ConnectionFigures>,
+}
+
+impl Counted {
+    fn new(figures: Arc<ConnectionFigures>) -> Self {
+        figures.active.fetch_add(1, Ordering::Relaxed);
+        figures.opened.fetch_add(1, Ordering::Relaxed);
+        Self { figures }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.figures.active.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A connection that is moved: ready when it is over.
+struct Moved<'e> {
+    driver: Driver,
+    entry: &'e Entry,
+    id: u64,
+    idle: Duration,
+    is_withdrawn: bool,
+    read_bytes: u64,
+    silent_since: Instant,
+    check: Pin<Box<Sleep>>,
+}
+
+impl<'e> Moved<'e> {
+    fn new(driver: Driver, entry: &'e Entry, id: u64, makings: &Makings) -> Self {
+        let idle = makings.times.idle;
+        Self {
+            driver,
+            entry,
+            id,
+            idle,
+            is_withdrawn: false,
+            read_bytes: 0,
+            silent_since: Instant::now(),
+            check: Box::pin(sleep(idle.min(entry.ping()))),
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let polled = self.driver.poll(cx);
+        if self.driver.is_going_away() && !self.is_withdrawn {
+            self.is_withdrawn = true;
+            self.entry.withdraw(self.id);
+            if self.driver.is_pinged_too_often() {
+                self.entry.ping_less();
+            }
+        }
+        while self.check.as_mut().poll(cx).is_ready() {
+            self.check(cx);
+        }
+        polled
+    }
+
+    /// Looks whether the connection is idle, or silent though it has streams.
+    fn check(&mut self, cx: &Context<'_>) {
+        let now = Instant::now();
+        let read_bytes = self.driver.read_bytes();
+        if read_bytes != self.read_bytes {
+            self.read_bytes = read_bytes;
+            self.silent_since = now;
+        }
+        let silent = now - self.silent_since;
+        let ping = self.entry.ping();
+        let streams = self.entry.streams(self.id);
+        if streams == Some(0) && silent >= self.idle {
+            self.is_withdrawn = self.entry.withdraw_idle(self.id);
+        } else if streams != Some(0) && silent >= ping {
+            self.driver.ping();
+            self.silent_since = now;
+            cx.waker().wake_by_ref();
+        }
+        let next = if streams == Some(0) { self.idle } else { ping };
+        let left = next.saturating_sub(now - self.silent_since);
+        self.check
+            .as_mut()
+            .reset(now + left.max(Duration::from_secs(1)));
+    }
+}
