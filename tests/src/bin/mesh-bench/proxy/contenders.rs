@@ -108,7 +108,7 @@ impl Contenders {
         let [client, server] = &pods[super::MESH];
         node.config().put("all.yaml", &manifests(client, server))?;
         let resident = reside(client)?;
-        let agent = node.start_agent(&[])?;
+        let agent = node.start_agent(&["--proxy-threads", "1"])?;
         await_routed(
             &agent,
             client,

@@ -1,5 +1,6 @@
 //! Envoy and `HAProxy`: how each is told to do what a route to one Service does, on one thread.
 
+use super::contenders::Server;
 use mesh_tests::error::Context;
 use mesh_tests::network::Pod;
 use mesh_tests::process::Process;
@@ -57,6 +58,11 @@ pub(super) fn listen(number: usize) -> SocketAddr {
     SocketAddr::new(LISTEN.ip(), LISTEN.port() + offset)
 }
 
+/// Whether the server of that number allows one RPC at a time on a connection.
+fn is_narrow(number: usize) -> bool {
+    number == Server::One as usize
+}
+
 fn envoy(servers: &[SocketAddr]) -> Value {
     let each = || servers.iter().copied().enumerate();
     json!({ "static_resources": {
@@ -95,6 +101,12 @@ fn envoy_listener(number: usize) -> Value {
 }
 
 fn envoy_cluster(number: usize, server: SocketAddr) -> Value {
+    // Until a server's settings have come Envoy takes it that there is no limit, and passes on that a stream was refused.
+    let options = if is_narrow(number) {
+        json!({ "max_concurrent_streams": 1 })
+    } else {
+        json!({})
+    };
     json!({
         "name": format!("server-{number}"),
         "type": "STATIC",
@@ -105,7 +117,7 @@ fn envoy_cluster(number: usize, server: SocketAddr) -> Value {
         "typed_extension_protocol_options": {
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
                 "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-                "explicit_http_config": { "http2_protocol_options": {} },
+                "explicit_http_config": { "http2_protocol_options": options },
             },
         },
     })
@@ -118,12 +130,13 @@ fn envoy_address(address: SocketAddr) -> Value {
 fn haproxy(servers: &[SocketAddr]) -> String {
     let mut text = String::from(
         "global\n  nbthread 1\n  maxconn 4096\n\
-         defaults\n  mode http\n  http-reuse always\n  timeout connect 5s\n  timeout client 1h\n  timeout server 1h\n",
+         defaults\n  mode http\n  timeout connect 5s\n  timeout client 1h\n  timeout server 1h\n",
     );
     for (number, server) in servers.iter().enumerate() {
+        let reuse = if is_narrow(number) { "never" } else { "always" };
         text.push_str(&format!(
             "frontend in-{number}\n  bind {} proto h2\n  default_backend out-{number}\n\
-             backend out-{number}\n  server server {server} proto h2\n",
+             backend out-{number}\n  http-reuse {reuse}\n  server server {server} proto h2\n",
             listen(number)
         ));
     }
