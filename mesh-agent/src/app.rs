@@ -28,13 +28,14 @@ use crate::admin::{AdminServer, AgentInfo, Readers};
 use crate::api::Program;
 use crate::kernel::{self, Finding, Observer, Opened, Syncer};
 use crate::lifecycle::{Readiness, Step, StopSignals, Worker, WorkerError};
-use crate::observe::{Outcomes, Progress, Snapshot};
+use crate::observe::{Progress, Snapshot};
 use crate::plan::{Capacity, Catalog, ServiceChange};
+use crate::proxy::{ProxySettings, Shared};
 use crate::reconcile::{self, Inbox, Outlet, Reconciler, SyncReport};
 use crate::sampler::{Measurements, Sampler};
 use crate::source::file::FileSource;
 use crate::tracer::{CallSource, Moment, RoutedCalls};
-use proxy::{ProxyParts, ProxyThreads, RoutesInForce};
+use proxy::{ProxyThreads, RoutesInForce};
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -43,9 +44,6 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 use traces::Traces;
-
-/// Calls that may wait to be counted: what two CPUs can end in the second before they are taken over more often, about 16 MiB.
-const OUTCOMES_MAX: usize = 32_768;
 
 /// Time for each thread to end once it was told to.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -99,13 +97,10 @@ impl Agent {
             mut syncer,
             observer,
             observations,
-            listeners,
-            origins,
-            upstream,
-            make_upstream,
+            proxy,
         } = kernel::open(&settings.kernel)?;
         readiness.done(Step::KernelLoaded);
-        let routes = RoutesInForce::default();
+        let routes = RoutesInForce::new();
         let in_force = routes.clone();
         let mut reconciler = reconciler(settings, progress.clone())
             .with_routes(Box::new(move |routes| in_force.set(routes)));
@@ -118,16 +113,15 @@ impl Agent {
         let reconcile =
             reconcile::start(reconciler, outlet, sync, Instant::now).map_err(AppError::Thread)?;
         let (traces, sinks) = Traces::start(settings, observations)?;
-        let calls = RoutedCalls::new(call_source(), sinks);
+        let proxy_settings = ProxySettings {
+            recording: sinks.choice.recording(),
+            ..ProxySettings::default()
+        };
+        let ended = call_source(Arc::clone(routes.shared()));
+        let calls = RoutedCalls::new(ended, sinks);
         let (sampler, observe) =
             Sampler::start(|| measurements(observer, calls)).map_err(AppError::Thread)?;
-        let parts = ProxyParts {
-            listeners,
-            origins,
-            upstream,
-            make_upstream,
-        };
-        let proxy = ProxyThreads::start(parts, routes, settings.proxy_threads)?;
+        let proxy = ProxyThreads::start(proxy, &routes, settings.proxy_threads, proxy_settings)?;
         let pins = settings.kernel.bpffs.clone();
         let readers = Readers {
             info: info(settings, degraded, started),
@@ -311,11 +305,11 @@ fn synchronize(syncer: &mut Syncer, changes: &[ServiceChange], now: Instant) -> 
     }
 }
 
-fn call_source() -> CallSource {
+fn call_source(shared: Arc<Shared>) -> CallSource {
     CallSource {
-        outcomes: Arc::new(Outcomes::new(OUTCOMES_MAX)),
-        open: Arc::default(),
-        upstream: Box::new(Vec::new),
+        outcomes: Arc::clone(&shared.outcomes),
+        open: Arc::clone(&shared.open),
+        upstream: Box::new(move || shared.destinations.upstream()),
     }
 }
 

@@ -1,5 +1,6 @@
 //! L1: manifests to checked objects. One file at a time; what needs several files is checked by [`crate::plan`].
 
+mod backend_policy;
 mod decode;
 mod document;
 mod duration;

@@ -65,7 +65,7 @@ pub use listeners::{ListenerChange, Listeners};
 pub use mounts::{find_bpffs_mount, find_cgroup2_mount};
 pub use observations::Observations;
 pub use observer::Observer;
-pub use open::{Opened, open};
+pub use open::{Opened, ProxyParts, open};
 pub use origins::{Captured, Origins};
 pub use syncer::{ApplyProblem, ApplyReport, Syncer};
 pub use sys::{bound_heap, trim_heap};

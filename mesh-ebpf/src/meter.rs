@@ -125,7 +125,13 @@ fn is_own(packet: Packet) -> bool {
 fn receiver(packet: Packet, socket: Socket, payload: &Payload, out: *mut Meter) -> *mut Meter {
     let meter = match NonNull::new(out) {
         Some(out) if links::is_remote(out) => {
-            meters::meter_in(socket).or_else(|| ends::other_direction(socket, out))
+            meters::meter_in(socket).or_else(|| {
+                // Nobody on this node will ask for it.
+                if let Some(segment) = packet.segment(*payload) {
+                    metering::forget_announcement(&from_server(&segment));
+                }
+                ends::other_direction(socket, out)
+            })
         }
         Some(_) => None,
         None if packet.length() <= BARE_BYTES + 1 || ends::is_settled(socket) => None,

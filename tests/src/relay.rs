@@ -1,4 +1,5 @@
-//! A bad link between two pods: a relay between two TUN devices that loses, doubles and reorders packets by a seed.
+//! A bad link between two pods: a relay between two TUN devices that loses, doubles and reorders packets by a seed, or
+//! delivers a connection's first bytes late.
 
 use crate::error::{Context, Result};
 use crate::network::Pod;
@@ -34,6 +35,15 @@ const HOLD_LIMIT: Timespec = Timespec {
 /// Larger than any packet of the devices.
 const PACKET_MAX: usize = 2_048;
 
+/// What a link is like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Link {
+    /// Loses, doubles and reorders packets by this seed.
+    Bad(u64),
+    /// Delivers the preface of HTTP/2 behind the next packet with payload; everything else as it comes.
+    LatePreface,
+}
+
 /// What the link did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Damage {
@@ -59,17 +69,14 @@ impl Relay {
     ///
     /// # Errors
     /// If there is no `/dev/net/tun`.
-    pub fn start(first: &Pod, second: &Pod, seed: u64) -> Result<Self> {
+    pub fn start(first: &Pod, second: &Pod, link: Link) -> Result<Self> {
         let ends = [
             device(first, FIRST, SECOND)?,
             device(second, SECOND, FIRST)?,
         ];
         let stop = Arc::new(AtomicBool::new(false));
         let told = Arc::clone(&stop);
-        let thread = std::thread::spawn(move || {
-            let mut random = fastrand::Rng::with_seed(seed);
-            relay(&ends, &mut random, &told)
-        });
+        let thread = std::thread::spawn(move || relay(&ends, link, &told));
         Ok(Self {
             stop,
             thread: Some(thread),
@@ -106,7 +113,11 @@ impl Drop for Relay {
 /// A packet that is held back, and how many may still pass it.
 type Held = Option<(Vec<u8>, u32)>;
 
-fn relay(ends: &[OwnedFd; 2], random: &mut fastrand::Rng, stop: &AtomicBool) -> io::Result<Damage> {
+fn relay(ends: &[OwnedFd; 2], link: Link, stop: &AtomicBool) -> io::Result<Damage> {
+    let mut random = match link {
+        Link::Bad(seed) => Some(fastrand::Rng::with_seed(seed)),
+        Link::LatePreface => None,
+    };
     let mut damage = Damage::default();
     let mut held: [Held; 2] = [None, None];
     let mut packet = vec![0; PACKET_MAX];
@@ -118,9 +129,16 @@ fn relay(ends: &[OwnedFd; 2], random: &mut fastrand::Rng, stop: &AtomicBool) -> 
             let to = &ends[1 - from];
             if readable[from] {
                 let length = rustix::io::read(&ends[from], packet.as_mut_slice())?;
-                pass(&packet[..length], to, &mut held[from], random, &mut damage);
+                let (packet, held) = (&packet[..length], &mut held[from]);
+                match &mut random {
+                    Some(random) => pass(packet, to, held, random, &mut damage),
+                    None => pass_all_but_preface(packet, to, held, &mut damage),
+                }
             }
-            if is_quiet && let Some((late, _)) = held[from].take() {
+            if is_quiet
+                && random.is_some()
+                && let Some((late, _)) = held[from].take()
+            {
                 deliver(to, &late);
             }
         }
@@ -159,6 +177,37 @@ fn pass(
             *held = None;
         }
     }
+}
+
+/// Holds a preface back until more of its connection's bytes have passed: there is one connection at a time.
+fn pass_all_but_preface(packet: &[u8], to: &OwnedFd, held: &mut Held, damage: &mut Damage) {
+    damage.packets += 1;
+    let payload = payload(packet);
+    if held.is_none() && payload.starts_with(b"PRI * HTTP/2.0") {
+        *held = Some((packet.to_vec(), 1));
+        return;
+    }
+    deliver(to, packet);
+    if !payload.is_empty()
+        && let Some((late, _)) = held.take()
+    {
+        damage.reordered += 1;
+        deliver(to, &late);
+    }
+}
+
+/// What a packet of IPv4 and TCP carries; nothing of any other.
+fn payload(packet: &[u8]) -> &[u8] {
+    const TCP: u8 = 6;
+    let words = |at: usize, mask: u8, shift: u8| {
+        let byte = packet.get(at).copied().unwrap_or(0);
+        usize::from((byte >> shift) & mask) * 4
+    };
+    let ip = words(0, 0xf, 0);
+    if packet.get(9) != Some(&TCP) || ip < 20 {
+        return &[];
+    }
+    packet.get(ip + words(ip + 12, 0xf, 4)..).unwrap_or(&[])
 }
 
 /// A full or closed device loses packets, as a link does.

@@ -8,7 +8,7 @@ use mesh_tests::metered::{
 };
 use mesh_tests::metrics::Metrics;
 use mesh_tests::pair::{Members, PORT, Pair, TARGET_PORT};
-use mesh_tests::relay::{Relay, SECOND};
+use mesh_tests::relay::{Damage, Link, Relay, SECOND};
 use mesh_tests::rpc::Implementation::{self, GrpcJs, Grpcio, Tonic};
 use mesh_tests::stage::anywhere;
 use std::net::SocketAddr;
@@ -118,6 +118,23 @@ fn a_bad_link_that_carries_much_makes_no_call_wrong() -> Result {
 }
 
 #[test]
+fn a_preface_that_comes_late_hides_no_call() -> Result {
+    const ONE: Width = Width {
+        connections: 1,
+        streams: 4,
+    };
+    let (damage, seen, wanted) = over_a_link(
+        Members::Server,
+        Link::LatePreface,
+        &Plan::mixed(3, 100),
+        ONE,
+    )?;
+    assert_eq!(damage.reordered, 1, "{damage:?}");
+    assert_eq!(seen[1], wanted);
+    Ok(())
+}
+
+#[test]
 fn a_bad_link_between_metered_ends_hides_no_call() -> Result {
     let plan = Plan::mixed(11, CALLS);
     let (seen, wanted) = over_a_bad_link(Members::Both, &plan, WIDTH, 4)?;
@@ -134,8 +151,22 @@ fn over_a_bad_link(
     width: Width,
     seed: u64,
 ) -> Result<([Counts; 2], Counts)> {
+    let (damage, seen, wanted) = over_a_link(members, Link::Bad(seed), plan, width)?;
+    assert!(
+        damage.lost > 50 && damage.doubled > 20 && damage.reordered > 50,
+        "{damage:?}"
+    );
+    Ok((seen, wanted))
+}
+
+fn over_a_link(
+    members: Members,
+    link: Link,
+    plan: &Plan,
+    width: Width,
+) -> Result<(Damage, [Counts; 2], Counts)> {
     let pair = Pair::new(members)?;
-    let relay = Relay::start(&pair.client, &pair.server, seed)?;
+    let relay = Relay::start(&pair.client, &pair.server, link)?;
     pair.configure(SECOND.into())?;
     let _server = load::serve(Tonic, &pair.server, anywhere())?;
     let agent = pair.start_agent()?;
@@ -147,12 +178,8 @@ fn over_a_bad_link(
     assert_eq!(truth.wrong, 0, "{:?}", truth.first_wrong);
     let metrics = every_call_has_an_end(&agent)?;
     let damage = relay.stop()?;
-    assert!(
-        damage.lost > 50 && damage.doubled > 20 && damage.reordered > 50,
-        "{damage:?}"
-    );
     let seen = [Side::Client, Side::Server].map(|side| counts(&metrics, side, &[]));
-    Ok((seen, expected(&truth)))
+    Ok((damage, seen, expected(&truth)))
 }
 
 /// 99 of 100 calls keep their method and status.

@@ -3,23 +3,22 @@
 
 use super::AppError;
 use crate::kernel::{
-    KernelError, ListenerChange, Listeners, MakeUpstream, Origins, UpstreamOrder, UpstreamSockets,
-    Waker,
+    KernelError, ListenerChange, Listeners, MakeUpstream, Origins, ProxyParts, UpstreamOrder, Waker,
 };
 use crate::lifecycle::{Drain, DrainWatch, Worker, WorkerError};
 use crate::model::ObjectName;
 use crate::observe::{Bypasses, SourceLabels};
 use crate::proxy::{
-    Acceptor, Found, Hand, InNamespace, Inlet, Listening, Origin, Serving, SocketWanted, Spoken,
+    Acceptor, Found, Hand, InNamespace, Inlet, Listening, Origin, Proxy, ProxySettings, Serving,
+    Shared, SocketWanted, Spoken,
 };
 use crate::route::RouteTable;
 use std::convert::Infallible;
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 /// How often namespaces are looked for; those that ask for a routed service are told of at once.
@@ -28,28 +27,35 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Time for connections to end once the agent is told to stop.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// The routes in force: written by the reconciler, read once for a connection.
-#[derive(Clone, Debug, Default)]
-pub(super) struct RoutesInForce(Arc<RwLock<Arc<RouteTable>>>);
+/// Calls that may wait to be counted: what two CPUs can end in the second before they are taken over more often; about 16 MiB.
+const OUTCOMES_MAX: usize = 32_768;
 
-impl RoutesInForce {
-    /// Puts routes into force.
-    pub(super) fn set(&self, routes: Arc<RouteTable>) {
-        // Nothing is half done where a writer panics: it stores one word.
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = routes;
-    }
-
-    fn get(&self) -> Arc<RouteTable> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
-    }
+/// The routes in force, and who is to be told of others.
+#[derive(Clone, Debug)]
+pub(super) struct RoutesInForce {
+    shared: Arc<Shared>,
+    changed: watch::Sender<()>,
 }
 
-/// The parts of the kernel room that the proxy works with.
-pub(super) struct ProxyParts {
-    pub(super) listeners: Listeners,
-    pub(super) origins: Origins,
-    pub(super) upstream: UpstreamSockets,
-    pub(super) make_upstream: MakeUpstream,
+impl RoutesInForce {
+    /// Starts without routes.
+    pub(super) fn new() -> Self {
+        Self {
+            shared: Shared::new(OUTCOMES_MAX),
+            changed: watch::Sender::new(()),
+        }
+    }
+
+    /// What all threads of the proxy share.
+    pub(super) const fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Puts routes into force.
+    pub(super) fn set(&self, routes: Arc<RouteTable>) {
+        self.shared.routes.store(routes);
+        self.changed.send_replace(());
+    }
 }
 
 /// Everything that takes routed connections.
@@ -71,8 +77,9 @@ impl ProxyThreads {
     /// If the system refuses one.
     pub(super) fn start(
         parts: ProxyParts,
-        routes: RoutesInForce,
+        routes: &RoutesInForce,
         threads: usize,
+        settings: ProxySettings,
     ) -> Result<Self, AppError> {
         let ProxyParts {
             listeners,
@@ -81,16 +88,10 @@ impl ProxyThreads {
             make_upstream,
         } = parts;
         let bypasses = Bypasses::default();
-        let serving = Arc::new(Serving {
-            routes: Box::new(move || routes.get()),
-            connect: InNamespace::new(Arc::new(move |wanted, reply| {
-                order(&make_upstream, wanted, reply);
-            })),
-            spoken: Spoken::default(),
-            bypasses: bypasses.clone(),
-            http2: None,
-            random,
-        });
+        let connect = InNamespace::new(Arc::new(move |wanted, reply| {
+            order(&make_upstream, wanted, reply);
+        }));
+        let spoken = Arc::<Spoken>::default();
         let (changes, told) = mpsc::unbounded_channel();
         let (hands, inlets): (Vec<Hand>, Vec<Inlet>) =
             (0..threads.max(1)).map(|_| Hand::new()).unzip();
@@ -98,8 +99,20 @@ impl ProxyThreads {
         let drain = Drain::new();
         let mut workers = Vec::new();
         for inlet in inlets {
-            let (serving, acceptor, drain) = (Arc::clone(&serving), acceptor.take(), drain.watch());
-            let worker = Worker::spawn("proxy", move || serve(serving, inlet, acceptor, drain));
+            let shared = Arc::clone(&routes.shared);
+            let thread = ProxyThread {
+                serving: Serving {
+                    proxy: Proxy::new(connect.clone(), shared, settings),
+                    connect: connect.clone(),
+                    spoken: Arc::clone(&spoken),
+                    bypasses: bypasses.clone(),
+                },
+                inlet,
+                acceptor: acceptor.take(),
+                changed: routes.changed.subscribe(),
+                drain: drain.watch(),
+            };
+            let worker = Worker::spawn("proxy", move || thread.run());
             workers.push(worker.map_err(AppError::Thread)?);
         }
         let stopping = Arc::new(AtomicBool::new(false));
@@ -166,24 +179,49 @@ async fn finish(mut worker: Worker, limit: Duration) -> Result<(), WorkerError> 
     worker.join()
 }
 
-fn serve(
-    serving: Arc<Serving<InNamespace>>,
+/// What one thread of the proxy works with.
+struct ProxyThread {
+    serving: Serving<InNamespace>,
     inlet: Inlet,
+    /// One of the threads accepts for all.
     acceptor: Option<Acceptor>,
+    changed: watch::Receiver<()>,
     drain: DrainWatch,
-) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    runtime.block_on(async {
-        let accepting = async {
-            if let Some(acceptor) = acceptor {
-                acceptor.run().await;
+}
+
+impl ProxyThread {
+    fn run(self) -> io::Result<()> {
+        let Self {
+            serving,
+            inlet,
+            acceptor,
+            mut changed,
+            drain,
+        } = self;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        runtime.block_on(async {
+            let accepting = async {
+                if let Some(acceptor) = acceptor {
+                    acceptor.run().await;
+                }
+            };
+            let proxy = Arc::clone(&serving.proxy);
+            let following = async move {
+                // An error says that there will be no other routes.
+                while changed.changed().await.is_ok() {
+                    proxy.routes_changed();
+                }
+            };
+            let serving = async { tokio::join!(accepting, serving.run(inlet, drain)) };
+            tokio::select! {
+                _ = serving => {}
+                () = async { following.await; std::future::pending().await } => {}
             }
-        };
-        tokio::join!(accepting, serving.run(inlet, drain));
-    });
-    Ok(())
+        });
+        Ok(())
+    }
 }
 
 fn listen(
@@ -254,10 +292,4 @@ fn origin(mut origins: Origins) -> Origin {
             }),
         })
     })
-}
-
-/// A number that differs each time.
-fn random() -> u32 {
-    let number = RandomState::new().build_hasher().finish();
-    u32::try_from(number >> 32).unwrap_or_default()
 }

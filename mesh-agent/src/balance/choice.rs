@@ -200,7 +200,6 @@ impl<'a> Choice<'a> {
 
     /// One at random, by weight; one that is warming up only as often as its share allows.
     fn drawn(&mut self) -> usize {
-        let count = self.available().len();
         for _ in 0..DRAWS_MAX {
             let index = self.draw();
             if self.is_allowed(index) && self.is_warm_enough(index) {
@@ -208,9 +207,16 @@ impl<'a> Choice<'a> {
             }
         }
         let from = self.draw();
-        let around = (0..count).map(|step| (from + step) % count);
-        let mut allowed = around.filter(|index| self.is_allowed(*index));
-        allowed.next().unwrap_or(from)
+        self.allowed_from(from)
+    }
+
+    /// The first that is allowed from this one on, all around.
+    fn allowed_from(&self, from: usize) -> usize {
+        let count = self.available().len();
+        let mut around = (from..from + count).map(|index| index % count);
+        around
+            .find(|index| self.is_allowed(*index))
+            .unwrap_or(from % count)
     }
 
     /// Another one to compare with. Where weights differ it may be the same: pairs of different ones would give the least
@@ -225,7 +231,7 @@ impl<'a> Choice<'a> {
                 return second;
             }
         }
-        first
+        self.allowed_from(first + 1)
     }
 
     fn draw(&mut self) -> usize {

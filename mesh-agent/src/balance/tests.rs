@@ -81,14 +81,18 @@ impl Bench {
         self.balancer.pick(&wish)
     }
 
-    /// A pick of the endpoint with this number.
+    /// A pick of the endpoint with this number, for a call that has tried all others.
     fn pick_of(&mut self, n: u8) -> Picked {
-        loop {
-            let picked = self.pick().unwrap();
-            if picked.address() == address(n) {
-                return picked;
-            }
-        }
+        let view = self.balancer.view(self.now);
+        let all = view.into_iter().map(|endpoint| endpoint.address);
+        let others: Vec<SocketAddr> = all.filter(|other| *other != address(n)).collect();
+        let wish = Wish {
+            avoid: &others,
+            ..self.wish()
+        };
+        let picked = self.balancer.pick(&wish).unwrap();
+        assert_eq!(picked.address(), address(n));
+        picked
     }
 
     /// How many of so many requests, each over before the next, go to each endpoint.

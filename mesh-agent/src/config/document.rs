@@ -8,9 +8,12 @@ use super::report::{FileReport, Report};
 use super::route::{self, Draft, Manifest};
 use super::tree::{Node, Value};
 use super::yaml::Documents;
-use super::{FILE_SIZE_MAX, node, policy, policy_spec, service, slice};
+use super::{FILE_SIZE_MAX, backend_policy, node, policy, policy_spec, service, slice};
 use crate::model::{Body, Kind, Object, ObjectId, ObjectLabel, ParsedFile};
-use gateway_api::apis::experimental::{grpcroutes::GrpcRouteSpec, httproutes::HttpRouteSpec};
+use gateway_api::apis::experimental::{
+    grpcroutes::GrpcRouteSpec, httproutes::HttpRouteSpec,
+    xbackendtrafficpolicies::XBackendTrafficPolicySpec,
+};
 use k8s_openapi::api::{core::v1 as core, discovery::v1 as discovery};
 use serde::de::DeserializeOwned;
 use std::path::Path;
@@ -114,6 +117,7 @@ impl Reader {
                     | "MeshPolicyList"
                     | "GRPCRouteList"
                     | "HTTPRouteList"
+                    | "XBackendTrafficPolicyList"
             )
         });
         if is_list && let Value::Mapping(entries) = &mut root.value {
@@ -148,6 +152,9 @@ impl Reader {
             ("v1", "Node") => Kind::Node,
             ("discovery.k8s.io/v1", "EndpointSlice") => Kind::EndpointSlice,
             ("mesh.dev/v1alpha1", "MeshPolicy") => Kind::MeshPolicy,
+            ("gateway.networking.x-k8s.io/v1alpha1", "XBackendTrafficPolicy") => {
+                Kind::BackendTrafficPolicy
+            }
             ("gateway.networking.k8s.io/v1", "GRPCRoute") => Kind::GrpcRoute,
             ("gateway.networking.k8s.io/v1", "HTTPRoute") => Kind::HttpRoute,
             _ => {
@@ -202,6 +209,14 @@ impl Reader {
                 label,
                 |policy: &policy_spec::MeshPolicy, report| {
                     Body::Policy(Box::new(policy::convert(policy, namespace, texts, report)))
+                },
+            ),
+            Kind::BackendTrafficPolicy => read_typed(
+                file,
+                root,
+                label,
+                |policy: &Manifest<XBackendTrafficPolicySpec>, report| {
+                    Body::Policy(Box::new(backend_policy::convert(policy, texts, report)))
                 },
             ),
             Kind::GrpcRoute => read_typed(

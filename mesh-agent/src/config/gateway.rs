@@ -10,7 +10,7 @@ pub(super) fn explain_foreign(api_version: &str, kind: &str) -> (String, &'stati
         ),
         ("gateway.networking.k8s.io" | "gateway.networking.x-k8s.io", _) => (
             format!("{kind} is not in force: the mesh does nothing of what it says"),
-            "of Gateway API the mesh knows GRPCRoute and HTTPRoute; remove the object if you rely on it",
+            "of Gateway API the mesh knows GRPCRoute, HTTPRoute and XBackendTrafficPolicy (v1alpha1); remove the object if you rely on it",
         ),
         ("mesh.dev", _) => (
             format!("{api_version} {kind} is not known and has no effect"),

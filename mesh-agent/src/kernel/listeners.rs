@@ -11,7 +11,8 @@
 use super::fill::Fill;
 use super::listening;
 use super::maps::{LoadedMaps, remove};
-use super::namespaces::{self, NamespaceId, cookie};
+use super::namespaces::{self, NamespaceId, cookie, local_addresses};
+use super::netns_sources::SharedSources;
 use super::registry::Registry;
 use super::waker::Waker;
 use super::{KernelError, Settings};
@@ -22,7 +23,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
-use std::net::TcpListener;
+use std::net::{IpAddr, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
@@ -83,11 +84,22 @@ pub struct Listeners {
     unlistened: HashMap<MapData, u64, u32>,
     arrivals: RingBuf<MapData>,
     registry: Registry,
+    namespaces: SharedSources,
     fill: Arc<Fill>,
     demand: Demand,
     cgroup: PathBuf,
     port: u16,
     held: BTreeMap<NamespaceId, Held>,
+}
+
+/// What the listeners share with others.
+pub(super) struct Surroundings {
+    /// Namespaces that the proxy works in.
+    pub(super) registry: Registry,
+    /// Whose namespaces are.
+    pub(super) namespaces: SharedSources,
+    /// How full the maps are.
+    pub(super) fill: Arc<Fill>,
 }
 
 /// A namespace that is listened in, or cannot be.
@@ -103,6 +115,7 @@ struct Held {
 struct Inside {
     cookie: u64,
     namespace: OwnedFd,
+    addresses: Vec<IpAddr>,
     opened: std::io::Result<Vec<(ListenerKey, TcpListener)>>,
 }
 
@@ -113,9 +126,13 @@ impl Listeners {
     pub(super) fn new(
         settings: &Settings,
         maps: &LoadedMaps,
-        registry: Registry,
-        fill: Arc<Fill>,
+        surroundings: Surroundings,
     ) -> Result<(Self, Demand), KernelError> {
+        let Surroundings {
+            registry,
+            namespaces,
+            fill,
+        } = surroundings;
         let sockets = Map::SockHash(maps.duplicate(names::LISTENERS)?);
         let arrivals = Map::RingBuf(maps.duplicate(names::ARRIVALS)?);
         let waker = Waker::new().map_err(KernelError::system("make an eventfd"))?;
@@ -127,6 +144,7 @@ impl Listeners {
             arrivals: RingBuf::try_from(arrivals)
                 .map_err(KernelError::map("open", names::ARRIVALS))?,
             registry,
+            namespaces,
             fill,
             demand: demand.clone(),
             cgroup: settings.cgroup.clone(),
@@ -238,6 +256,7 @@ impl Listeners {
             Some(Inside {
                 cookie,
                 namespace: File::open("/proc/thread-self/ns/net").ok()?.into(),
+                addresses: local_addresses().unwrap_or_default(),
                 opened: listening::open(cookie, port),
             })
         })?;
@@ -259,8 +278,11 @@ impl Listeners {
         let Inside {
             cookie,
             namespace,
+            addresses,
             opened,
         } = inside;
+        // A captured connection has a loopback address, which names nobody.
+        self.namespaces.name(id, cookie, &addresses)?;
         let opened = match opened {
             Ok(opened) => opened,
             Err(error) => {

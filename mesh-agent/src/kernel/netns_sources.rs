@@ -14,10 +14,54 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::ops::Bound;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Namespaces entered in one pass; the next pass goes on with others.
 const PER_PASS: usize = 64;
+
+/// Keeps `NETNS_SOURCES`, for the observer, which goes round, and for the listeners, which come to a namespace first.
+#[derive(Clone, Debug)]
+pub(super) struct SharedSources(Arc<Mutex<NetnsSources>>);
+
+impl SharedSources {
+    /// Shares what keeps the map.
+    pub(super) fn new(sources: NetnsSources) -> Self {
+        Self(Arc::new(Mutex::new(sources)))
+    }
+
+    /// As [`NetnsSources::len`].
+    pub(super) fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// As [`NetnsSources::pass`].
+    ///
+    /// # Errors
+    ///
+    /// As that.
+    pub(super) fn pass(&self) -> Result<(), KernelError> {
+        self.lock().pass()
+    }
+
+    /// As [`NetnsSources::name`].
+    ///
+    /// # Errors
+    ///
+    /// As that.
+    pub(super) fn name(
+        &self,
+        id: NamespaceId,
+        cookie: u64,
+        addresses: &[IpAddr],
+    ) -> Result<(), KernelError> {
+        self.lock().name(id, cookie, addresses)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, NetnsSources> {
+        // What is known is noted after the map has it: a panic in between costs a write.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// Keeps `NETNS_SOURCES`.
 #[derive(Debug)]
@@ -47,7 +91,7 @@ impl NetnsSources {
     }
 
     /// Number of namespaces in the map.
-    pub(super) fn len(&self) -> usize {
+    fn len(&self) -> usize {
         self.known.len()
     }
 
@@ -56,7 +100,7 @@ impl NetnsSources {
     /// # Errors
     ///
     /// No thread could be started, or the map refused a write.
-    pub(super) fn pass(&mut self) -> Result<(), KernelError> {
+    fn pass(&mut self) -> Result<(), KernelError> {
         let mut present = namespaces::discover();
         // Processes of the host are told apart by cgroup and command.
         if let Some((host, _)) = namespaces::host() {
@@ -81,6 +125,24 @@ impl NetnsSources {
             self.set(id, source.map(|source| (cookie, source)))?;
         }
         Ok(())
+    }
+
+    /// Says whose a namespace is that has these addresses, before its turn comes.
+    ///
+    /// # Errors
+    ///
+    /// The map refused a write.
+    fn name(
+        &mut self,
+        id: NamespaceId,
+        cookie: u64,
+        addresses: &[IpAddr],
+    ) -> Result<(), KernelError> {
+        if namespaces::host().is_some_and(|(host, _)| host == id) {
+            return Ok(());
+        }
+        let source = self.source_of(addresses);
+        self.set(id, source.map(|source| (cookie, source)))
     }
 
     /// The next namespaces in turn.

@@ -8,7 +8,7 @@ use super::installed::LabelIds;
 use super::map_fill::{Counted, Counters, MapGauges};
 use super::maps::LoadedMaps;
 use super::metered::Metered;
-use super::netns_sources::NetnsSources;
+use super::netns_sources::SharedSources;
 use super::rows::{Ledger, OpenTotals, Rows, measure, read_rows};
 use super::sock_diag::OpenSocket;
 use super::sockets::{open_totals, visit_open};
@@ -39,10 +39,17 @@ pub struct Observer {
     fill: Arc<Fill>,
     ends: Ends,
     metered: Metered,
-    namespaces: NetnsSources,
+    namespaces: SharedSources,
     ledger: Ledger,
     log: Option<KernelLog>,
     last_warning: Option<Instant>,
+}
+
+/// What it shares with others who see something.
+pub(super) struct Seen {
+    pub(super) aborted: Aborted,
+    pub(super) namespaces: SharedSources,
+    pub(super) fill: Arc<Fill>,
 }
 
 impl Observer {
@@ -50,18 +57,18 @@ impl Observer {
         settings: &Settings,
         maps: &LoadedMaps,
         labels: &LabelIds,
-        fill: Arc<Fill>,
-        aborted: Aborted,
+        seen: Seen,
         log: Option<KernelLog>,
     ) -> Result<Self, KernelError> {
+        let Seen {
+            aborted,
+            namespaces,
+            fill,
+        } = seen;
         Ok(Self {
             gauges: MapGauges::new(maps, settings.capacities)?,
             counters: maps.per_cpu(names::COUNTERS)?,
-            namespaces: NetnsSources::new(
-                maps.hash(names::NETNS_SOURCES)?,
-                maps.hash(names::WORKLOAD_ADDRESSES)?,
-                Arc::clone(&fill),
-            ),
+            namespaces,
             fill,
             ends: Ends::new(
                 labels,

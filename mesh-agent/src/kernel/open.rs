@@ -4,10 +4,11 @@ use super::ends::Ends;
 use super::error::Cause;
 use super::fill::Fill;
 use super::hosts::HostNames;
-use super::listeners::Listeners;
+use super::listeners::{Listeners, Surroundings};
 use super::maps::{LoadedMaps, TableMaps};
+use super::netns_sources::{NetnsSources, SharedSources};
 use super::observations::Observations;
-use super::observer::{KernelLog, Observer};
+use super::observer::{KernelLog, Observer, Seen};
 use super::origins::Origins;
 use super::pins::Pins;
 use super::programs::Programs;
@@ -39,6 +40,12 @@ pub struct Opened {
     pub observer: Observer,
     /// Waits for single RPCs.
     pub observations: Observations,
+    /// What the proxy works with.
+    pub proxy: ProxyParts,
+}
+
+/// The parts of the kernel room that the proxy works with.
+pub struct ProxyParts {
     /// Listens in callers' namespaces.
     pub listeners: Listeners,
     /// Knows where captured connections were going.
@@ -69,16 +76,24 @@ pub fn open(settings: &Settings) -> Result<Opened, KernelError> {
     let hosts = HostNames::new(mounts::open_cgroup(&settings.cgroup)?);
     let ends = Ends::new(&tables.labels, hosts);
     let (observations, aborted) = Observations::new(&maps, ends)?;
-    let observer = Observer::new(
-        settings,
-        &maps,
-        &tables.labels,
+    let namespaces = SharedSources::new(NetnsSources::new(
+        maps.hash(names::NETNS_SOURCES)?,
+        maps.hash(names::WORKLOAD_ADDRESSES)?,
         Arc::clone(&fill),
+    ));
+    let seen = Seen {
         aborted,
-        logger,
-    )?;
+        namespaces: namespaces.clone(),
+        fill: Arc::clone(&fill),
+    };
+    let observer = Observer::new(settings, &maps, &tables.labels, seen, logger)?;
     let registry = Registry::default();
-    let (listeners, demand) = Listeners::new(settings, &maps, registry.clone(), Arc::clone(&fill))?;
+    let surroundings = Surroundings {
+        registry: registry.clone(),
+        namespaces,
+        fill: Arc::clone(&fill),
+    };
+    let (listeners, demand) = Listeners::new(settings, &maps, surroundings)?;
     let callers = Ends::new(
         &tables.labels,
         HostNames::new(mounts::open_cgroup(&settings.cgroup)?),
@@ -101,10 +116,12 @@ pub fn open(settings: &Settings) -> Result<Opened, KernelError> {
         syncer,
         observer,
         observations,
-        listeners,
-        origins,
-        upstream,
-        make_upstream,
+        proxy: ProxyParts {
+            listeners,
+            origins,
+            upstream,
+            make_upstream,
+        },
     })
 }
 

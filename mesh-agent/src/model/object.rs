@@ -44,6 +44,8 @@ pub enum Kind {
     Node,
     /// `mesh.dev/v1alpha1/MeshPolicy`.
     MeshPolicy,
+    /// `gateway.networking.x-k8s.io/v1alpha1/XBackendTrafficPolicy`.
+    BackendTrafficPolicy,
     /// `gateway.networking.k8s.io/v1/GRPCRoute`.
     GrpcRoute,
     /// `gateway.networking.k8s.io/v1/HTTPRoute`.
@@ -59,6 +61,7 @@ impl Kind {
             Self::EndpointSlice => "EndpointSlice",
             Self::Node => "Node",
             Self::MeshPolicy => "MeshPolicy",
+            Self::BackendTrafficPolicy => "XBackendTrafficPolicy",
             Self::GrpcRoute => "GRPCRoute",
             Self::HttpRoute => "HTTPRoute",
         }
@@ -89,7 +92,7 @@ pub enum Body {
     Slice(Slice),
     /// A Node.
     Node(Node),
-    /// A MeshPolicy.
+    /// A MeshPolicy or XBackendTrafficPolicy.
     Policy(Box<Policy>),
     /// A GRPCRoute or HTTPRoute.
     Route(Route),

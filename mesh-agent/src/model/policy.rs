@@ -21,7 +21,7 @@ pub enum Locality {
     Off,
 }
 
-/// A MeshPolicy. A section that it does not have is `None`; one that it has is complete, with defaults filled in.
+/// A MeshPolicy, or an XBackendTrafficPolicy, which has a retry budget only. A section that it does not have is `None`; one that it has is complete, with defaults filled in.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Policy {
     /// `creationTimestamp` in seconds since 1970: the older wins conflicts.
@@ -95,6 +95,10 @@ impl Policy {
             ("loadBalancing", backend.load_balancing.is_some()),
             ("timeouts", call.timeouts.is_some()),
             ("retry", call.retry.is_some()),
+            (
+                "retryConstraint",
+                backend.retry_budget.is_some() && call.retry.is_none(),
+            ),
             ("circuitBreaker", backend.circuit_breaker.is_some()),
             ("outlierDetection", backend.outlier_detection.is_some()),
             ("rateLimit", call.rate_limit.is_some()),

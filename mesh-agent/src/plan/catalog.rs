@@ -130,7 +130,7 @@ impl Catalog {
                     }
                 }
             }
-            Kind::MeshPolicy | Kind::GrpcRoute | Kind::HttpRoute => {
+            Kind::MeshPolicy | Kind::BackendTrafficPolicy | Kind::GrpcRoute | Kind::HttpRoute => {
                 self.refer(id, old.as_ref(), false, touched);
                 self.references.set(id, old.as_ref(), new.as_ref());
                 self.refer(id, new.as_ref(), true, touched);
@@ -165,21 +165,16 @@ impl Catalog {
         };
         for service in direct(id, body) {
             let state = self.state(&service);
-            match (id.kind, is_new) {
-                (Kind::MeshPolicy, true) => {
-                    state
-                        .policies
-                        .insert(Arc::clone(&id.name.name), Arc::clone(body));
+            let members = match &**body {
+                Body::Policy(_) => &mut state.policies,
+                Body::Service(_) | Body::Slice(_) | Body::Node(_) | Body::Route(_) => {
+                    &mut state.routes
                 }
-                (Kind::MeshPolicy, false) => {
-                    state.policies.remove(&id.name.name);
-                }
-                (_, true) => {
-                    state.routes.insert(id.clone(), Arc::clone(body));
-                }
-                (_, false) => {
-                    state.routes.remove(id);
-                }
+            };
+            if is_new {
+                members.insert(id.clone(), Arc::clone(body));
+            } else {
+                members.remove(id);
             }
         }
         touched.extend(self.references.touched_by(id, body));
@@ -193,7 +188,7 @@ impl Catalog {
                 name,
                 service,
                 slices: state.slices().map(|(_, slice)| slice).collect(),
-                policies: state.policies(name),
+                policies: state.policies(),
                 routes: state.routes(),
                 lost: self
                     .claims

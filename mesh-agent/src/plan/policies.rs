@@ -1,33 +1,28 @@
 //! Which policy holds, section by section: the closer one, then the older, then the one whose name comes first.
 
-use crate::model::{Kind, ObjectId, ObjectName, Policy, PolicyAim};
+use crate::model::{Kind, ObjectId, Policy, PolicyAim};
 use std::fmt;
-use std::sync::Arc;
 
-/// A policy and its name.
+/// A policy and its identity.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Named<'a> {
-    pub(super) namespace: &'a Arc<str>,
-    pub(super) name: &'a Arc<str>,
+    pub(super) id: &'a ObjectId,
     pub(super) policy: &'a Policy,
 }
 
 impl Named<'_> {
-    /// Its identity.
-    pub(super) fn id(&self) -> ObjectId {
-        ObjectId {
-            kind: Kind::MeshPolicy,
-            name: ObjectName {
-                namespace: Arc::clone(self.namespace),
-                name: Arc::clone(self.name),
-            },
-        }
+    /// Whether it is one of Gateway API's own, which beat every MeshPolicy.
+    fn is_standard(&self) -> bool {
+        self.id.kind == Kind::BackendTrafficPolicy
     }
 }
 
 /// Puts policies into the order in which they win; those of one Service or route.
 pub(super) fn sort(policies: &mut [Named<'_>]) {
-    policies.sort_by_key(|named| (named.policy.created_s.unwrap_or(i64::MAX), named.name));
+    policies.sort_by_key(|named| {
+        let age = named.policy.created_s.unwrap_or(i64::MAX);
+        (!named.is_standard(), age, &named.id.name.name)
+    });
 }
 
 /// What a policy must target to hold.
@@ -82,12 +77,18 @@ impl<'a> Chain<'a> {
         self.levels.extend(of_level.copied());
     }
 
-    /// Adds the levels of a port and of its Service.
+    /// Adds the levels of a port and of its Service, what is Gateway API's own in front.
     pub(super) fn push_service(&mut self, service: &str, port: &str, sorted: &[Named<'a>]) {
+        let standard = sorted
+            .iter()
+            .take_while(|named| named.is_standard())
+            .count();
+        let (standard, own) = sorted.split_at(standard);
+        self.push(Level::Service(service, None), standard);
         if !port.is_empty() {
-            self.push(Level::Service(service, Some(port)), sorted);
+            self.push(Level::Service(service, Some(port)), own);
         }
-        self.push(Level::Service(service, None), sorted);
+        self.push(Level::Service(service, None), own);
     }
 
     /// Adds another chain behind those that are there.

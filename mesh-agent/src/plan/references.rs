@@ -1,5 +1,6 @@
 //! Who refers to whom: routes to the Services they send requests to, policies to routes.
 
+use super::policies;
 use crate::model::{
     Body, Destination, FallbackAnswer, ObjectId, ObjectName, Policy, PolicyAim, Route,
 };
@@ -10,8 +11,8 @@ use std::sync::Arc;
 #[derive(Debug, Default)]
 pub(super) struct References {
     routes: BTreeMap<ObjectId, Arc<Body>>,
-    /// Policies by the route they target, then by name.
-    policies: BTreeMap<ObjectId, BTreeMap<Arc<str>, Arc<Body>>>,
+    /// Policies by the route they target.
+    policies: BTreeMap<ObjectId, BTreeMap<ObjectId, Arc<Body>>>,
     /// Routes and policies by the Service that gets requests because of them.
     senders: BTreeMap<ObjectName, BTreeMap<ObjectId, Arc<Body>>>,
 }
@@ -22,7 +23,7 @@ impl References {
         if let Some(old) = old {
             self.routes.remove(id);
             for target in targeted_routes(id, old) {
-                remove(&mut self.policies, &target, &id.name.name);
+                remove(&mut self.policies, &target, id);
             }
             for destination in destinations(old) {
                 remove(&mut self.senders, &destination, id);
@@ -36,7 +37,7 @@ impl References {
         }
         for target in targeted_routes(id, new) {
             let policies = self.policies.entry(target).or_default();
-            policies.insert(Arc::clone(&id.name.name), Arc::clone(new));
+            policies.insert(id.clone(), Arc::clone(new));
         }
         for destination in destinations(new) {
             let senders = self.senders.entry(destination).or_default();
@@ -75,13 +76,16 @@ impl References {
         as_route(self.routes.get(id)?)
     }
 
-    /// The policies for a route or its rules, by name.
-    pub(super) fn policies_of(
-        &self,
-        route: &ObjectId,
-    ) -> impl Iterator<Item = (&Arc<str>, &Policy)> {
+    /// The policies for a route or its rules, in the order in which they win.
+    pub(super) fn policies_of(&self, route: &ObjectId) -> Vec<policies::Named<'_>> {
         let policies = self.policies.get(route).into_iter().flatten();
-        policies.filter_map(|(name, body)| Some((name, as_policy(body)?)))
+        let named = policies.filter_map(|(id, body)| {
+            let policy = as_policy(body)?;
+            Some(policies::Named { id, policy })
+        });
+        let mut named: Vec<policies::Named<'_>> = named.collect();
+        policies::sort(&mut named);
+        named
     }
 
     /// Every route in force.

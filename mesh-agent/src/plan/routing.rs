@@ -1,7 +1,7 @@
 //! Routed service ports, compiled to what the proxy looks up; a change costs what it touches.
 
 use super::attachment::{Attachment, Named};
-use super::policies::{self, Chain, Level};
+use super::policies::{Chain, Level};
 use super::references::References;
 use super::state::ServiceState;
 use super::traffic::{apply_inline, backend_traffic, call_traffic};
@@ -56,6 +56,7 @@ impl Routes {
         if stale.is_empty() {
             return false;
         }
+        // The copy costs a pointer for each routed address; what is compiled anew is what the change touches.
         let mut ports: HashMap<SocketAddr, Arc<RoutedPort>> = HashMap::new();
         ports.extend(self.table.ports().map(|(at, port)| (at, Arc::clone(port))));
         // All of the old first: an address may go from one Service to another.
@@ -148,7 +149,7 @@ impl<'a> Compiler<'a> {
         let routes = state.routes();
         let attachment = Attachment::of(name, port, &routes);
         let mut policies = Chain::default();
-        policies.push_service(&name.name, &port.name, &state.policies(name));
+        policies.push_service(&name.name, &port.name, &state.policies());
         let backend = self.backend(name, plan);
         let mut consumers = BTreeMap::new();
         let mut producer = None;
@@ -184,14 +185,6 @@ impl<'a> Compiler<'a> {
         let mut rules = Vec::new();
         for (id, route) in routes {
             let of_route = self.references.policies_of(id);
-            let mut of_route: Vec<policies::Named<'a>> = of_route
-                .map(|(name, policy)| policies::Named {
-                    namespace: &id.name.namespace,
-                    name,
-                    policy,
-                })
-                .collect();
-            policies::sort(&mut of_route);
             for (index, rule) in route.rules.iter().enumerate() {
                 let mut chain = Chain::default();
                 if let Some(name) = &rule.name {
@@ -234,9 +227,11 @@ impl<'a> Compiler<'a> {
             kind: match route.kind {
                 Kind::HttpRoute => RouteKind::Http,
                 Kind::GrpcRoute => RouteKind::Grpc,
-                Kind::Service | Kind::EndpointSlice | Kind::Node | Kind::MeshPolicy => {
-                    RouteKind::Service
-                }
+                Kind::Service
+                | Kind::EndpointSlice
+                | Kind::Node
+                | Kind::MeshPolicy
+                | Kind::BackendTrafficPolicy => RouteKind::Service,
             },
             backends: backends.into(),
             request_headers: rule.filters.request_headers.clone(),
@@ -330,9 +325,9 @@ impl<'a> Compiler<'a> {
             return Arc::clone(known);
         }
         let mut policies = Chain::default();
-        if let Some((name, state)) = self.services.get_key_value(name) {
+        if let Some(state) = self.services.get(name) {
             let port_name = plan.name.as_deref().unwrap_or_default();
-            policies.push_service(&name.name, port_name, &state.policies(name));
+            policies.push_service(&name.name, port_name, &state.policies());
         }
         let (traffic, set_by) = backend_traffic(&policies);
         let endpoints = family.into_iter().flat_map(backend_endpoints);

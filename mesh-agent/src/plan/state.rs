@@ -2,7 +2,7 @@
 
 use super::references::{as_policy, as_route};
 use super::{ServicePlan, attachment, policies};
-use crate::model::{Body, ObjectId, ObjectName, Service, Slice};
+use crate::model::{Body, ObjectId, Service, Slice};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -13,8 +13,8 @@ pub(super) struct ServiceState {
     pub(super) service: Option<Arc<Body>>,
     /// Its slices by name.
     pub(super) slices: BTreeMap<Arc<str>, Arc<Body>>,
-    /// The policies that target it, by name.
-    pub(super) policies: BTreeMap<Arc<str>, Arc<Body>>,
+    /// The policies that target it.
+    pub(super) policies: BTreeMap<ObjectId, Arc<Body>>,
     /// The routes attached to it.
     pub(super) routes: BTreeMap<ObjectId, Arc<Body>>,
     /// What follows from them.
@@ -54,16 +54,13 @@ impl ServiceState {
         })
     }
 
-    /// The policies that target it, in the order in which they win. `name` is the Service's.
-    pub(super) fn policies<'a>(&'a self, name: &'a ObjectName) -> Vec<policies::Named<'a>> {
-        let named = self.policies.iter().filter_map(|(policy_name, body)| {
-            Some(policies::Named {
-                namespace: &name.namespace,
-                name: policy_name,
-                policy: as_policy(body)?,
-            })
+    /// The policies that target it, in the order in which they win.
+    pub(super) fn policies(&self) -> Vec<policies::Named<'_>> {
+        let named = self.policies.iter().filter_map(|(id, body)| {
+            let policy = as_policy(body)?;
+            Some(policies::Named { id, policy })
         });
-        let mut named: Vec<policies::Named<'a>> = named.collect();
+        let mut named: Vec<policies::Named<'_>> = named.collect();
         policies::sort(&mut named);
         named
     }

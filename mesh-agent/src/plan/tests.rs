@@ -300,7 +300,7 @@ fn references_that_lead_nowhere_are_told() {
     for expected in [
         "no EndpointSlice has a port of this name, only `http`",
         "Service n/a has no TCP port of this name (found `a` port `grcp`)",
-        "MeshPolicy n/q: spec.loadBalancing: conflicts with MeshPolicy p",
+        "MeshPolicy n/q: spec.loadBalancing: conflicts with MeshPolicy n/p",
         "there is no Service n/b: the target has no effect",
     ] {
         assert!(told.contains(expected), "{expected}\n{told}");

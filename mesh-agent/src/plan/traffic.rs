@@ -13,11 +13,11 @@ pub(super) fn backend_traffic(policies: &Chain<'_>) -> (BackendTraffic, BackendS
     let budget = policies.find(|policy| policy.backend.retry_budget);
     let age = policies.find(|policy| policy.backend.connection_age_max);
     let set_by = BackendSetBy {
-        load_balancing: balancing.map(|(named, _)| named.id()),
-        circuit_breaker: breaker.map(|(named, _)| named.id()),
-        outlier_detection: outliers.map(|(named, _)| named.id()),
-        retry_budget: budget.map(|(named, _)| named.id()),
-        connection: age.map(|(named, _)| named.id()),
+        load_balancing: balancing.map(|(named, _)| named.id.clone()),
+        circuit_breaker: breaker.map(|(named, _)| named.id.clone()),
+        outlier_detection: outliers.map(|(named, _)| named.id.clone()),
+        retry_budget: budget.map(|(named, _)| named.id.clone()),
+        connection: age.map(|(named, _)| named.id.clone()),
     };
     let balancing = balancing.and_then(|(_, section)| section.balancing.clone());
     let traffic = BackendTraffic {
@@ -38,11 +38,11 @@ pub(super) fn call_traffic(policies: &Chain<'_>) -> (CallTraffic, CallSetBy) {
     let fault = policies.find(|policy| policy.call.fault);
     let fallback = policies.find(|policy| policy.call.fallback.as_ref());
     let set_by = CallSetBy {
-        timeouts: timeouts.map(|(named, _)| named.id()),
-        retry: retry.map(|(named, _)| named.id()),
-        rate_limit: rate_limit.map(|(named, _)| named.id()),
-        fault: fault.map(|(named, _)| named.id()),
-        fallback: fallback.map(|(named, _)| named.id()),
+        timeouts: timeouts.map(|(named, _)| named.id.clone()),
+        retry: retry.map(|(named, _)| named.id.clone()),
+        rate_limit: rate_limit.map(|(named, _)| named.id.clone()),
+        fault: fault.map(|(named, _)| named.id.clone()),
+        fallback: fallback.map(|(named, _)| named.id.clone()),
     };
     let traffic = CallTraffic {
         timeouts: timeouts.map(|(_, section)| section).unwrap_or_default(),

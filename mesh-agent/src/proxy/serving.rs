@@ -2,14 +2,11 @@
 
 use super::detect::{Speech, Spoken};
 use super::relay::{relay, reset};
-use super::{Accepted, Caller, Connect};
+use super::{Accepted, Caller, Connect, Proxy};
 use crate::lifecycle::{DrainWatch, Phase};
 use crate::observe::{Bypasses, ProxyBypass};
-use crate::route::RouteTable;
-use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpStream as StdStream};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::net::TcpStream;
@@ -77,58 +74,45 @@ impl Hand {
     }
 }
 
-/// Serves a connection that speaks HTTP/2 to its end.
-pub type ServeHttp2 = dyn Fn(Accepted) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync;
-
-/// The routes in force.
-pub type CurrentRoutes = dyn Fn() -> Arc<RouteTable> + Send + Sync;
-
-/// What serving takes; shared by all threads.
+/// What a thread of the proxy serves with.
 pub struct Serving<C> {
-    /// The routes in force.
-    pub routes: Box<CurrentRoutes>,
-    /// How endpoints are reached.
+    /// Serves HTTP/2.
+    pub proxy: Arc<Proxy>,
+    /// How endpoints are reached with anything else.
     pub connect: C,
-    /// What service ports spoke before.
-    pub spoken: Spoken,
-    /// Counts what is not served as HTTP/2.
+    /// What service ports spoke before, on whichever thread.
+    pub spoken: Arc<Spoken>,
+    /// Counts what is not HTTP/2.
     pub bypasses: Bypasses,
-    /// Serves what is; `None`: it is relayed as bytes too.
-    pub http2: Option<Box<ServeHttp2>>,
-    /// A number that differs each time: it chooses endpoints.
-    pub random: fn() -> u32,
 }
 
 impl<C: Connect> Serving<C> {
     /// Serves what comes until nobody gives any more, and then until the last connection has ended or is cut off.
-    pub async fn run(self: Arc<Self>, mut inlet: Inlet, drain: DrainWatch) {
+    pub async fn run(self, mut inlet: Inlet, drain: DrainWatch) {
+        let serving = Arc::new(self);
         let mut tasks = JoinSet::new();
         loop {
             tokio::select! {
                 given = inlet.0.recv() => {
                     let Some((taken, live)) = given else { break };
-                    tasks.spawn(Arc::clone(&self).serve_to_end(taken, live, drain.clone()));
+                    let (serving, drain) = (Arc::clone(&serving), drain.clone());
+                    tasks.spawn(async move {
+                        if let Err(error) = serving.serve(taken, drain).await {
+                            tracing::debug!(%error, "a connection broke");
+                        }
+                        drop(live);
+                    });
                 }
                 // What a task panics with is in the log.
                 Some(_) = tasks.join_next(), if !tasks.is_empty() => {}
             }
         }
+        // Who watches is waited for, and this has nothing to finish itself.
+        drop(drain);
         while tasks.join_next().await.is_some() {}
     }
 
-    async fn serve_to_end(self: Arc<Self>, taken: Taken, live: Live, mut drain: DrainWatch) {
-        tokio::select! {
-            served = self.serve(taken) => {
-                if let Err(error) = served {
-                    tracing::debug!(%error, "a connection is relayed no more");
-                }
-            }
-            () = drain.reached(Phase::Ending) => {}
-        }
-        drop(live);
-    }
-
-    async fn serve(&self, taken: Taken) -> io::Result<()> {
+    async fn serve(&self, taken: Taken, mut drain: DrainWatch) -> io::Result<()> {
         let Taken {
             stream,
             requested,
@@ -143,34 +127,34 @@ impl<C: Connect> Serving<C> {
             peer,
             caller,
         };
-        match (speech, &self.http2) {
-            (Speech::Http2, Some(http2)) => {
-                http2(accepted).await;
+        match speech {
+            Speech::Http2 => {
+                Arc::clone(&self.proxy).serve(accepted, drain).await;
                 Ok(())
             }
-            (speech, _) => self.pass_on(accepted, speech).await,
+            Speech::Bytes => tokio::select! {
+                relayed = self.pass_on(accepted) => relayed,
+                () = drain.reached(Phase::Ending) => Ok(()),
+            },
         }
     }
 
-    /// Relays bytes to an endpoint of the service; what is not HTTP/2 is refused where that is wanted.
-    async fn pass_on(&self, mut accepted: Accepted, speech: Speech) -> io::Result<()> {
-        let routes = (self.routes)();
-        let Some(port) = routes.port(accepted.requested) else {
+    /// Relays what is not HTTP/2 to an endpoint of the service, or refuses it.
+    async fn pass_on(&self, mut accepted: Accepted) -> io::Result<()> {
+        let Some(port) = self.proxy.port(accepted.requested) else {
             reset(&mut accepted.stream);
             return Ok(());
         };
-        if speech == Speech::Bytes {
-            let service = &port.service;
-            self.bypasses
-                .note(&service.namespace, &service.name, ProxyBypass::NotHttp2);
-            if port.is_closed_on_failure {
-                reset(&mut accepted.stream);
-                return Ok(());
-            }
+        let service = &port.service;
+        self.bypasses
+            .note(&service.namespace, &service.name, ProxyBypass::NotHttp2);
+        if port.is_closed_on_failure {
+            reset(&mut accepted.stream);
+            return Ok(());
         }
         let endpoints = Arc::clone(&port.backend.endpoints);
-        drop(routes);
-        relay(accepted, &endpoints, &self.connect, (self.random)()).await
+        drop(port);
+        relay(accepted, &endpoints, &self.connect, fastrand::u32(..)).await
     }
 }
 
@@ -180,15 +164,13 @@ mod tests {
     use crate::lifecycle::Drain;
     use crate::model::{BackendTraffic, ObjectName};
     use crate::observe::Bypasses;
-    use crate::proxy::detect::Spoken;
-    use crate::proxy::{Caller, PlainConnect};
+    use crate::proxy::{Caller, PlainConnect, Proxy, ProxySettings, Shared};
     use crate::route::{Backend, BackendEndpoint, BackendSetBy, RouteTable, RoutedPort, RuleSet};
     use std::collections::{BTreeMap, HashMap};
     use std::net::SocketAddr;
     use std::sync::Arc;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::{TcpListener, TcpStream};
-    use tokio::sync::mpsc;
 
     const REQUESTED: &str = "10.96.0.1:80";
 
@@ -228,27 +210,16 @@ mod tests {
         )])))
     }
 
-    /// Gives a connection to a thread that serves these routes; returns the caller's end, HTTP/2 that was seen, and counts.
-    async fn give(
-        routes: Arc<RouteTable>,
-    ) -> (
-        TcpStream,
-        mpsc::UnboundedReceiver<SocketAddr>,
-        Bypasses,
-        Hand,
-    ) {
-        let (seen, http2) = mpsc::unbounded_channel();
+    /// Gives a connection to a thread that serves these routes; returns the caller's end, and counts.
+    async fn give(routes: Arc<RouteTable>) -> (TcpStream, Bypasses, Hand) {
         let bypasses = Bypasses::default();
+        let shared = Shared::new(16);
+        shared.routes.store(routes);
         let serving = Serving {
-            routes: Box::new(move || Arc::clone(&routes)),
+            proxy: Proxy::new(PlainConnect, shared, ProxySettings::default()),
             connect: PlainConnect,
-            spoken: Spoken::default(),
+            spoken: Arc::default(),
             bypasses: bypasses.clone(),
-            http2: Some(Box::new(move |accepted| {
-                seen.send(accepted.requested).unwrap();
-                Box::pin(async {})
-            })),
-            random: || 0,
         };
         let (hand, inlet) = Hand::new();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -265,20 +236,23 @@ mod tests {
         let watch = drain.watch();
         tokio::spawn(async move {
             let _drain = drain;
-            Arc::new(serving).run(inlet, watch).await;
+            serving.run(inlet, watch).await;
         });
-        (client.unwrap(), http2, bypasses, hand)
+        (client.unwrap(), bypasses, hand)
     }
 
     #[tokio::test]
     async fn a_preface_leads_to_the_proxy() {
         let nowhere = "127.0.0.1:1".parse().unwrap();
-        let (mut client, mut http2, bypasses, _hand) = give(routes(nowhere, false)).await;
+        let (mut client, bypasses, _hand) = give(routes(nowhere, false)).await;
         client
             .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
             .await
             .unwrap();
-        assert_eq!(http2.recv().await, Some(REQUESTED.parse().unwrap()));
+        // The proxy's first frame are its SETTINGS (RFC 9113, 3.4).
+        let mut head = [0; 9];
+        client.read_exact(&mut head).await.unwrap();
+        assert_eq!(head[3], 4);
         assert!(bypasses.series().is_empty());
     }
 
@@ -286,7 +260,7 @@ mod tests {
     async fn other_bytes_lead_to_an_endpoint_and_are_counted() {
         let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let routes = routes(server.local_addr().unwrap(), false);
-        let (mut client, _http2, bypasses, hand) = give(routes).await;
+        let (mut client, bypasses, hand) = give(routes).await;
         client.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
         let (mut far, _) = server.accept().await.unwrap();
         let mut read = [0; 16];
@@ -304,7 +278,7 @@ mod tests {
     #[tokio::test]
     async fn other_bytes_are_refused_where_the_service_fails_closed() {
         let nowhere = "127.0.0.1:1".parse().unwrap();
-        let (mut client, _http2, bypasses, _hand) = give(routes(nowhere, true)).await;
+        let (mut client, bypasses, _hand) = give(routes(nowhere, true)).await;
         client.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
         let error = client.read(&mut [0; 1]).await.unwrap_err();
         assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);

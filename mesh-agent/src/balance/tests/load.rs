@@ -100,9 +100,21 @@ fn an_endpoint_that_does_not_answer_is_left_to_those_that_wait_for_it() {
     }
     let _hung = [bench.pick_of(0), bench.pick_of(0)];
     let shares = bench.shares(1_000);
-    // Two draws that both meet it are the exception.
-    let to_hung = shares.get(&address(0)).copied().unwrap_or(0);
-    assert!(to_hung < 20, "{shares:?}");
+    assert_eq!(shares.get(&address(0)), None, "{shares:?}");
+}
+
+#[test]
+fn an_endpoint_that_nobody_picked_for_ten_seconds_is_seen_again() {
+    let mut bench = bench();
+    bench.pick_of(1).ended(bench.now + ms(1), OK);
+    let slow = bench.pick_of(0);
+    bench.now += ms(1_000_000);
+    slow.ended(bench.now, OK);
+    drop(bench.pick_of(0));
+    bench.now += ms(9_900);
+    assert!(!bench.shares(300).contains_key(&address(0)));
+    bench.now += ms(200);
+    assert_eq!(bench.shares(300).get(&address(0)), Some(&1));
 }
 
 #[test]

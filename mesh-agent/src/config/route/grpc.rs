@@ -140,6 +140,7 @@ fn is_name(text: &str, may_have_dots: bool) -> bool {
             && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_')
     };
     if may_have_dots {
+        let text = text.strip_prefix('.').unwrap_or(text);
         return text.split('.').all(is_identifier);
     }
     is_identifier(text)

@@ -326,3 +326,38 @@ fn what_belongs_to_receivers_is_refused_on_a_route() {
         &["4 spec: the policy has no section and no effect"],
     );
 }
+
+#[test]
+fn values_of_a_standard_policy_are_checked() {
+    let text = |spec: &str| {
+        format!(
+            "apiVersion: gateway.networking.x-k8s.io/v1alpha1\nkind: XBackendTrafficPolicy\nmetadata: {{name: p}}\nspec:\n  \
+             targetRefs: [{{group: '', kind: Service, name: a}}]\n  {spec}\n"
+        )
+    };
+    check(&text("retryConstraint: {}"), true, &[]);
+    for (spec, is_accepted, expected) in [
+        (
+            "retryConstraint: {budget: {percent: 101}}",
+            false,
+            "6 spec.retryConstraint.budget.percent: out of range",
+        ),
+        (
+            "retryConstraint: {minRetryRate: {interval: 0s}}",
+            false,
+            "6 spec.retryConstraint.minRetryRate.interval: no duration above zero",
+        ),
+        (
+            "sessionPersistence: {type: Cookie}",
+            true,
+            "6 spec.sessionPersistence: not implemented in the mesh, has no effect",
+        ),
+    ] {
+        check(&text(spec), is_accepted, &[expected]);
+    }
+    check(
+        &text("").replace("kind: Service", "kind: Bucket"),
+        false,
+        &["5 spec.targetRefs[0]: the policy cannot target this kind"],
+    );
+}

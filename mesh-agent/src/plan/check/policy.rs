@@ -1,10 +1,10 @@
 //! What is wrong between policies and what they target.
 
 use super::{Finding, add};
-use crate::model::{Kind, ObjectId, ObjectName, PolicyAim, PolicyTarget, Problem, Severity};
+use crate::model::{ObjectId, ObjectName, PolicyAim, PolicyTarget, Problem, Severity};
 use crate::plan::attachment::is_routable;
 use crate::plan::catalog::Catalog;
-use crate::plan::policies::{Level, Named, sort};
+use crate::plan::policies::{Level, Named};
 use crate::plan::routing::resolve;
 use crate::plan::state::ServiceState;
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ pub(super) fn check_of_service(
     state: &ServiceState,
     problems: &mut Vec<Problem>,
 ) {
-    let policies = state.policies(name);
+    let policies = state.policies();
     let mut levels = Vec::new();
     for named in &policies {
         for target in &named.policy.targets {
@@ -55,14 +55,6 @@ pub(super) fn check_of_service(
 /// Adds what is wrong with the policies that target a route.
 pub(super) fn check_of_route(catalog: &Catalog, route: &ObjectId, problems: &mut Vec<Problem>) {
     let policies = catalog.references().policies_of(route);
-    let mut policies: Vec<Named<'_>> = policies
-        .map(|(name, policy)| Named {
-            namespace: &route.name.namespace,
-            name,
-            policy,
-        })
-        .collect();
-    sort(&mut policies);
     let found = catalog.references().route(route);
     let mut levels = Vec::new();
     for named in &policies {
@@ -126,13 +118,7 @@ fn warn(
         message,
         remedy: "target an existing Service port, route or rule that the mesh sees requests of",
     };
-    add(
-        catalog,
-        Kind::MeshPolicy,
-        &named.id().name,
-        finding,
-        problems,
-    );
+    add(catalog, named.id.kind, &named.id.name, finding, problems);
 }
 
 /// Of two policies that set one section for the same target the older, then the one whose name comes first, wins.
@@ -161,18 +147,12 @@ fn check_conflicts(
                     path: format!("spec.{section}"),
                     value: Some(level.to_string()),
                     message: format!(
-                        "conflicts with MeshPolicy {}, which comes first (older, else by name) and keeps the section (Conflicted)",
-                        winner.name
+                        "conflicts with {}, which comes first (older, else by name) and keeps the section (Conflicted)",
+                        winner.id
                     ),
                     remedy: "set a section in one policy for each target",
                 };
-                add(
-                    catalog,
-                    Kind::MeshPolicy,
-                    &named.id().name,
-                    finding,
-                    problems,
-                );
+                add(catalog, named.id.kind, &named.id.name, finding, problems);
             }
         }
     }

@@ -103,7 +103,7 @@ fn of_two_policies_for_one_target_the_older_keeps_a_section() {
     assert!(rule.traffic.retry.is_some());
     let told = messages(&catalog).join("\n");
     assert!(
-        told.contains("MeshPolicy n/y: spec.timeouts: conflicts with MeshPolicy z"),
+        told.contains("MeshPolicy n/y: spec.timeouts: conflicts with MeshPolicy n/z"),
         "{told}"
     );
     assert!(!told.contains("spec.retry"), "{told}");
@@ -199,4 +199,31 @@ fn targets_of_policies_that_lead_nowhere_are_told() {
     ] {
         assert!(told.contains(expected), "{expected}\n{told}");
     }
+}
+
+#[test]
+fn the_standard_budget_of_retries_beats_every_policy_for_its_service() {
+    let standard = "---\napiVersion: gateway.networking.x-k8s.io/v1alpha1\nkind: XBackendTrafficPolicy\n\
+        metadata: {name: p, namespace: n}\nspec: {targetRefs: [{group: '', kind: Service, name: a}], \
+        retryConstraint: {budget: {percent: 7, interval: 3s}, minRetryRate: {count: 5, interval: 2s}}}\n";
+    let port_policy = policy(
+        "p",
+        "{kind: Service, name: a, sectionName: grpc}",
+        "retry: {attempts: 3, budget: {percent: 50}}",
+    );
+    let catalog = loaded(&(pair() + &port_policy + standard));
+    assert_eq!(messages(&catalog), Vec::<String>::new());
+    let port = port(&catalog, "10.0.0.1").unwrap();
+    let budget = port.backend.traffic.retry_budget;
+    assert_eq!(budget.percent, 7.0);
+    assert_eq!(budget.interval, Duration::from_secs(3));
+    assert_eq!(budget.retries_min, 5);
+    assert_eq!(budget.retries_min_interval, Duration::from_secs(2));
+    let set_by = port.backend.set_by.retry_budget.as_ref();
+    assert_eq!(set_by.unwrap().to_string(), "XBackendTrafficPolicy n/p");
+    let rule = met(&port, None, "/x").unwrap();
+    assert_eq!(rule.traffic.retry.as_ref().unwrap().attempts, 3);
+
+    let alone = loaded(&(pair() + standard));
+    assert!(routing(&alone, "a").is_direct());
 }

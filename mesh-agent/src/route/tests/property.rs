@@ -5,7 +5,6 @@ use crate::model::RouteMatch;
 use crate::route::RuleSet;
 use http::Method;
 use proptest::prelude::*;
-use regex::Regex;
 use std::sync::Arc;
 
 /// A match as the tests write it: parts of a path, then headers; `~` before an expression.
@@ -34,12 +33,15 @@ fn written() -> impl Strategy<Value = Written> {
     })
 }
 
+/// Whether a text is as wanted. What the expressions mean is written out here, without the library that is under test.
 fn is_so(wanted: &str, given: &str) -> bool {
-    match wanted.strip_prefix('~') {
-        Some(pattern) => Regex::new(&format!("^({pattern})$"))
-            .unwrap()
-            .is_match(given),
-        None => wanted == "-" || wanted == given,
+    match wanted {
+        "-" | "~.*" => true,
+        "~a[.].*" => given.starts_with("a."),
+        "~.*[ST]" => given.ends_with(['S', 'T']),
+        "~Get.*" => given.starts_with("Get"),
+        "~[12]" => given == "1" || given == "2",
+        exact => exact == given,
     }
 }
 
@@ -92,7 +94,7 @@ fn reference(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(500))]
+    #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
     fn the_rule_found_is_the_one_of_the_specification(
