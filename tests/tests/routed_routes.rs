@@ -22,6 +22,9 @@ const SERVICES: [&str; 3] = [FRONT, "blue", "green"];
 const ECHO: &str = "mesh.test.Echo";
 const SAY: &str = "/mesh.test.Echo/Say";
 
+/// Names and values.
+type Headers<'a> = &'a [(&'a str, &'a str)];
+
 /// Codes of gRPC.
 const UNIMPLEMENTED: i32 = 12;
 const UNAVAILABLE: i32 = 14;
@@ -121,7 +124,7 @@ fn the_most_specific_match_wins_wherever_it_stands() -> Result {
     let mut scene = Scene::open(&[route])?;
     let red = ("x-team", "red");
     let other = "/mesh.test.Echo/Other";
-    let cases: [(&str, &[(&str, &str)], &str, &str); 8] = [
+    let cases: [(&str, Headers<'_>, &str, &str); 8] = [
         (SAY, &[], "blue", "service and method"),
         (SAY, &[red], "blue", "a method before a header"),
         (other, &[], "green", "service"),
