@@ -64,10 +64,36 @@ pub fn prometheus() -> Result<PathBuf> {
     )
 }
 
+/// One of the programs in Go (`client` and `server` of gRPC's interoperability tests, `h2spec`): `MESH_GO_PEERS`.
+///
+/// # Errors
+/// If the variable is not set.
+pub fn go_program(name: &str) -> Result<PathBuf> {
+    let missing =
+        "MESH_GO_PEERS does not name the folder with gRPC's interoperability programs and h2spec";
+    Ok(provisioned("MESH_GO_PEERS", missing)?.join(name))
+}
+
+/// Envoy: `MESH_ENVOY`.
+///
+/// # Errors
+/// If the variable is not set.
+pub fn envoy() -> Result<PathBuf> {
+    provisioned("MESH_ENVOY", "MESH_ENVOY does not name Envoy")
+}
+
+/// `HAProxy`: `MESH_HAPROXY`.
+///
+/// # Errors
+/// If the variable is not set.
+pub fn haproxy() -> Result<PathBuf> {
+    provisioned("MESH_HAPROXY", "MESH_HAPROXY does not name HAProxy")
+}
+
 fn provisioned(variable: &str, missing: &str) -> Result<PathBuf> {
     let path = env::var_os(variable).ok_or_else(|| Error::Requirement {
         what: missing.to_owned(),
-        remedy: "run the tests with `cargo xtask test`, which sets it up",
+        remedy: "run it with `cargo xtask` (`test`, `test --peers`, `bench`), which sets it up",
     })?;
     Ok(PathBuf::from(path))
 }

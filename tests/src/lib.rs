@@ -25,7 +25,10 @@ pub mod http;
 pub mod manifest;
 pub mod metrics;
 pub mod node;
+pub mod route;
 
+pub mod ask;
+pub mod features;
 pub mod http2;
 pub mod load;
 pub mod metered;
@@ -38,6 +41,7 @@ pub mod wire;
 
 pub mod pair;
 pub mod relay;
+pub mod routed;
 pub mod scene;
 pub mod stage;
 

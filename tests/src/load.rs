@@ -24,6 +24,7 @@ use crate::network::Pod;
 use crate::process::Process;
 use crate::rpc::Implementation;
 use std::net::SocketAddr;
+use std::process::Command;
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -141,6 +142,20 @@ pub fn run(
 pub fn serve(implementation: Implementation, pod: &Pod, listen: SocketAddr) -> Result<Process> {
     let mut command = implementation.command("load-serve")?;
     command.arg(listen.to_string());
+    await_server(pod, command)
+}
+
+/// Starts a server that allows one call at a time on a connection.
+///
+/// # Errors
+/// If the address is taken.
+pub fn serve_narrowly(pod: &Pod, listen: SocketAddr) -> Result<Process> {
+    let mut command = Implementation::Tonic.command("load-serve")?;
+    command.args([&listen.to_string(), "1"]);
+    await_server(pod, command)
+}
+
+fn await_server(pod: &Pod, command: Command) -> Result<Process> {
     let server = pod.spawn(command)?;
     server.line(LIMIT)?;
     Ok(server)

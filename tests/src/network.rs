@@ -1,11 +1,16 @@
 //! Pods on a bridge: the network of a small cluster, cut off from everything else.
 
 use crate::cgroup::Cgroup;
+use crate::deadline::eventually;
 use crate::error::Result;
 use crate::namespace::Namespace;
 use crate::process::Process;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::process::Command;
+use std::time::Duration;
+
+/// How long a program may take to listen.
+const LISTENING_LIMIT: Duration = Duration::from_secs(20);
 
 /// Which address families a pod has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,6 +123,22 @@ impl Pod {
     #[must_use]
     pub fn ipv6(&self) -> IpAddr {
         self.ipv6.expect("the pod was made with IPv6").into()
+    }
+
+    /// Waits until somebody accepts connections at an address, as the pod sees it.
+    ///
+    /// # Errors
+    /// If nobody does in time.
+    pub fn await_listening(&self, address: SocketAddr) -> Result {
+        eventually(
+            &format!("a listener at {address}"),
+            LISTENING_LIMIT,
+            || match self.namespace.enter(|| TcpStream::connect(address)) {
+                Ok(Ok(_)) => Ok(()),
+                Ok(Err(error)) => Err(error.to_string()),
+                Err(error) => Err(error.to_string()),
+            },
+        )
     }
 
     /// Starts a program in the pod.

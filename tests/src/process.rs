@@ -94,6 +94,21 @@ impl Process {
         })
     }
 
+    /// All further lines of its standard output, up to its end.
+    ///
+    /// # Errors
+    /// If it says nothing for so long.
+    pub fn rest(&self, limit: Duration) -> Result<Vec<String>> {
+        let mut lines = Vec::new();
+        loop {
+            match self.line(limit) {
+                Ok(line) => lines.push(line),
+                Err(Error::Program { .. }) => return Ok(lines),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
     /// Writes a line to its standard input.
     ///
     /// # Errors

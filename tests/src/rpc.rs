@@ -28,7 +28,7 @@ pub enum Implementation {
     Tonic,
     /// grpcio, gRPC's C core: an IPv4 target is an IPv6 socket with a v4-mapped address.
     Grpcio,
-    /// grpc-js, in JavaScript: a client of [`crate::load`] only.
+    /// grpc-js, in JavaScript: a client of [`crate::load`] and [`crate::features`] only.
     GrpcJs,
 }
 
@@ -42,20 +42,17 @@ impl Implementation {
                 Ok(command)
             }
             Self::Grpcio => {
-                let name = if verb.starts_with("load") {
-                    "load.py"
-                } else {
-                    "echo.py"
-                };
+                let name = program(verb).unwrap_or("echo");
                 let mut command = Command::new(binary::python()?);
-                command.arg(script(name)).arg(verb);
+                command.arg(script(&format!("{name}.py"))).arg(verb);
                 Ok(command)
             }
             Self::GrpcJs => {
                 let mut command = Command::new("node");
+                let name = program(verb).unwrap_or("load");
                 command
                     .env("NODE_PATH", binary::node_modules()?)
-                    .arg(script("load.js"))
+                    .arg(script(&format!("{name}.js")))
                     .arg(verb);
                 Ok(command)
             }
@@ -87,6 +84,13 @@ impl Implementation {
             answer: format!("{error}: {line}"),
         })
     }
+}
+
+/// The program that knows a verb, of those that have more than one.
+fn program(verb: &str) -> Option<&'static str> {
+    ["load", "features"]
+        .into_iter()
+        .find(|name| verb.starts_with(name))
 }
 
 fn script(name: &str) -> PathBuf {

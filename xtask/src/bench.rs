@@ -4,11 +4,12 @@ use clap::Args;
 
 use crate::error::Error;
 use crate::program::Program;
+use crate::setup::Scope;
 
 /// What the benchmark program is told.
 #[derive(Args)]
 pub(crate) struct BenchOptions {
-    /// `connect`, `churn` or `meter`, and its options (`--help` lists them)
+    /// `connect`, `churn`, `meter` or `proxy`, and its options (`--help` lists them)
     #[arg(
         required = true,
         trailing_var_arg = true,
@@ -23,10 +24,19 @@ pub(crate) struct BenchOptions {
 /// # Errors
 /// When set-up or a build fails, or the caller is not root.
 pub(crate) fn bench(options: &BenchOptions) -> Result<(), Error> {
-    const BENCH: Program = Program {
+    let is_beside_others = options
+        .arguments
+        .first()
+        .is_some_and(|name| name == "proxy");
+    let bench = Program {
         what: "a benchmark",
         binary: "mesh-bench",
+        scope: if is_beside_others {
+            Scope::Rivals
+        } else {
+            Scope::Run
+        },
         companions: &["mesh-rpc", "mesh-wire"],
     };
-    BENCH.build_and_become(&options.arguments)
+    bench.build_and_become(&options.arguments)
 }

@@ -4,6 +4,7 @@ use clap::Args;
 
 use crate::error::Error;
 use crate::program::Program;
+use crate::setup::Scope;
 
 /// What the demo program is told.
 #[derive(Args)]
@@ -27,6 +28,7 @@ pub(crate) fn demo(options: &DemoOptions) -> Result<(), Error> {
     const DEMO: Program = Program {
         what: "the demo",
         binary: "mesh-demo",
+        scope: Scope::Run,
         companions: &["mesh-shop"],
     };
     let mut arguments = vec!["--seconds".to_owned(), options.seconds.to_string()];

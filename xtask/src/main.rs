@@ -23,7 +23,7 @@ use crate::demo::{DemoOptions, demo};
 use crate::error::Error;
 use crate::fuzz::{FuzzOptions, fuzz};
 use crate::setup::{Scope, setup};
-use crate::test::{Step, test};
+use crate::test::{Step, test, test_with_go_peers};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "The mesh's developer commands")]
@@ -43,10 +43,13 @@ enum Task {
         /// Runs this step only; may be given several times
         #[arg(long, value_name = "STEP")]
         only: Vec<Step>,
+        /// Runs the extra suite instead, whose peers are written in Go: h2spec, and gRPC's interoperability tests
+        #[arg(long, conflicts_with = "only")]
+        peers: bool,
     },
     /// Shows the mesh at work: a shop of gRPC services, live figures, a change under load
     Demo(DemoOptions),
-    /// Measures the mesh: what it adds to connect() and to an RPC, and how soon a change is in force
+    /// Measures the mesh: what it adds to connect() and to an RPC, what its proxy costs beside others, how soon a change is in force
     Bench(BenchOptions),
     /// Searches for bytes on which the meter's decoder and full decoders disagree
     Fuzz(FuzzOptions),
@@ -69,7 +72,8 @@ fn perform(task: Task) -> Result<(), Error> {
             setup(Scope::Build)?;
             build_agent()
         }
-        Task::Test { only } => test(&only),
+        Task::Test { peers: true, .. } => test_with_go_peers(),
+        Task::Test { only, .. } => test(&only),
         Task::Demo(options) => demo(&options),
         Task::Bench(options) => bench(&options),
         Task::Fuzz(options) => fuzz(&options),

@@ -14,6 +14,8 @@ pub(crate) struct Program {
     pub(crate) what: &'static str,
     /// Its binary.
     pub(crate) binary: &'static str,
+    /// How much of the machine it needs.
+    pub(crate) scope: Scope,
     /// Other binaries of the package that it starts.
     pub(crate) companions: &'static [&'static str],
 }
@@ -27,7 +29,7 @@ impl Program {
         if !rustix::process::geteuid().is_root() {
             return Err(Error::NeedsRoot { what: self.what });
         }
-        setup(Scope::Run)?;
+        setup(self.scope)?;
         build_agent()?;
         let mut build = cargo(&["build", "--release", "--package", "mesh-tests"]);
         for binary in [&self.binary].into_iter().chain(self.companions) {
@@ -36,10 +38,20 @@ impl Program {
         run(&mut build)?;
 
         let path = workspace::release(self.binary);
-        let error = command(&path)
+        let mut program = command(&path);
+        program
             .env("MESH_AGENT_BIN", workspace::agent())
-            .args(arguments)
-            .exec();
+            .args(arguments);
+        let rivals = [
+            ("MESH_ENVOY", workspace::envoy()),
+            ("MESH_HAPROXY", workspace::haproxy()),
+        ];
+        for (variable, found) in rivals {
+            if let Some(found) = found {
+                program.env(variable, found);
+            }
+        }
+        let error = program.exec();
         Err(Error::start(&path.display().to_string(), error))
     }
 }

@@ -5,11 +5,15 @@
 
 mod bpffs;
 mod debian;
+mod envoy;
+mod go;
+mod haproxy;
 mod linker;
 mod node;
 mod peers;
 mod prometheus;
 mod toolchain;
+mod unpack;
 
 use std::time::Instant;
 
@@ -26,6 +30,20 @@ pub(crate) enum Scope {
     Run,
     /// Also run the behaviour tests with their foreign gRPC peers.
     Test,
+    /// Also run the tests whose peers are written in Go.
+    GoPeers,
+    /// What tests need, and the proxies that a benchmark compares the mesh with.
+    Rivals,
+}
+
+impl Scope {
+    /// Whether what belongs to `part` must be ready too.
+    fn covers(self, part: Self) -> bool {
+        match self {
+            Self::Build | Self::Run | Self::Test => part <= self,
+            Self::GoPeers | Self::Rivals => part <= Self::Test || part == self,
+        }
+    }
 }
 
 /// What a look at the machine found for one step.
@@ -62,6 +80,9 @@ const STEPS: &[Step] = &[
     peers::STEP,
     node::STEP,
     prometheus::STEP,
+    go::STEP,
+    envoy::STEP,
+    haproxy::STEP,
 ];
 
 /// Makes the machine ready for `scope`, saying what was found and done.
@@ -75,7 +96,7 @@ pub(crate) fn setup(scope: Scope) -> Result<(), Error> {
         has_rustup: rustup_exists(),
     };
     let mut missing_count = 0;
-    for step in STEPS.iter().filter(|step| step.scope <= scope) {
+    for step in STEPS.iter().filter(|step| scope.covers(step.scope)) {
         let lacking = match (step.inspect)(&machine) {
             Finding::Ready(evidence) => {
                 note(format_args!("setup: {:<10} ready: {evidence}", step.name));

@@ -13,6 +13,9 @@ use crate::setup::{Scope, setup};
 use crate::terminal::{note, say};
 use crate::workspace;
 
+/// The tests whose peers are written in Go.
+const GO_PEERS: &str = "peers";
+
 /// A named part of the tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Step {
@@ -43,8 +46,13 @@ impl Step {
     fn perform(self) -> Result<(), Error> {
         match self {
             Self::Fmt => run(&mut cargo(&["fmt", "--all", "--check"])),
-            Self::Clippy => run(cargo(&["clippy", "--workspace", "--all-targets"])
-                .args(["--", "--deny", "warnings"])),
+            Self::Clippy => {
+                run(cargo(&["clippy", "--workspace", "--all-targets"])
+                    .args(["--", "--deny", "warnings"]))?;
+                // No part of the ordinary run, so not of all targets either.
+                run(cargo(&["clippy", "--package", "mesh-tests"])
+                    .args(["--test", GO_PEERS, "--", "--deny", "warnings"]))
+            }
             Self::Doc => run(cargo(&["doc", "--workspace", "--no-deps", "--quiet"])
                 .env("RUSTDOCFLAGS", "--deny warnings")),
             Self::Unit => run(&mut cargo(&["test"])),
@@ -111,6 +119,23 @@ pub(crate) fn test(chosen: &[Step]) -> Result<(), Error> {
     }
     report(&steps, &times, outcome.is_ok());
     outcome
+}
+
+/// Runs the tests whose peers are written in Go.
+///
+/// # Errors
+/// When the caller is not root, Go is missing, set-up or a build fails, or a test does.
+pub(crate) fn test_with_go_peers() -> Result<(), Error> {
+    if !rustix::process::geteuid().is_root() {
+        return Err(Error::NeedsRoot {
+            what: "`test --peers`",
+        });
+    }
+    setup(Scope::GoPeers)?;
+    build_agent()?;
+    run(behaviour_tests()
+        .args(["--test", GO_PEERS])
+        .env("MESH_GO_PEERS", workspace::go_programs()))
 }
 
 fn report(steps: &[Step], times: &[Duration], succeeded: bool) {

@@ -1,7 +1,7 @@
 //! Where things lie in the source tree and below its target directory.
 
-use std::env;
 use std::path::{Path, PathBuf};
+use std::{env, fs};
 
 use crate::process::which;
 
@@ -53,6 +53,48 @@ pub(crate) fn node_environment() -> PathBuf {
 #[must_use]
 pub(crate) fn node_modules() -> PathBuf {
     node_environment().join("node_modules")
+}
+
+/// Where the programs in Go of the extra suite, and all that Go keeps, are.
+#[must_use]
+pub(crate) fn go_environment() -> PathBuf {
+    target().join("peers")
+}
+
+/// The programs of [`go_environment`]: `client` and `server` of gRPC's interoperability tests, and `h2spec`.
+#[must_use]
+pub(crate) fn go_programs() -> PathBuf {
+    go_environment().join("bin")
+}
+
+/// Envoy, in the Python environment.
+#[must_use]
+pub(crate) fn envoy() -> Option<PathBuf> {
+    // The version of Python is part of the path.
+    fs::read_dir(python_environment().join("lib"))
+        .ok()?
+        .flatten()
+        .map(|entry| entry.path().join("site-packages/envoy/_bin/envoy"))
+        .find(|path| path.exists())
+}
+
+/// Where Debian's HAProxy is unpacked.
+#[must_use]
+pub(crate) fn haproxy_folder() -> PathBuf {
+    target().join("haproxy")
+}
+
+/// What starts the unpacked HAProxy.
+#[must_use]
+pub(crate) fn haproxy_launcher() -> PathBuf {
+    haproxy_folder().join("haproxy")
+}
+
+/// HAProxy: the machine's, else the unpacked one.
+#[must_use]
+pub(crate) fn haproxy() -> Option<PathBuf> {
+    let unpacked = haproxy_launcher();
+    which("haproxy").or_else(|| unpacked.exists().then_some(unpacked))
 }
 
 /// Where Debian's Prometheus is unpacked.

@@ -136,7 +136,7 @@ fn missing(machine: &Machine) -> Vec<&'static str> {
     let installed = installed();
     PACKAGES
         .iter()
-        .filter(|package| package.scope <= machine.scope)
+        .filter(|package| machine.scope.covers(package.scope))
         .filter(|package| match package.when {
             When::Always => true,
             When::NoBpfToolchain => toolchain_is_missing,

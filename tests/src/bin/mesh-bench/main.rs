@@ -1,17 +1,20 @@
-//! `mesh-bench`: what the mesh costs a `connect()` and an RPC, and how soon a change of the manifests is in force.
+//! `mesh-bench`: what the mesh costs a `connect()` and an RPC, on both paths, and how soon a change of the manifests is in force.
 //!
 //! Run by `cargo xtask bench`; needs root. All traffic stays in namespaces of its own.
 
 mod churn;
 mod connect;
 mod meter;
+mod one_cpu;
 mod output;
+mod proxy;
 mod rpcs;
 mod statistics;
 mod worker;
 
 use clap::{Parser, Subcommand};
 use mesh_tests::Result;
+use rpcs::Load;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
@@ -63,6 +66,21 @@ enum Bench {
         #[arg(long, default_value_t = 2_000)]
         connections: u32,
     },
+    /// The routed path beside no mesh, Envoy and HAProxy, interleaved: CPU and latency of an RPC, throughput, memory
+    Proxy {
+        /// Print one JSON object instead of tables
+        #[arg(long)]
+        json: bool,
+        /// Slices per load and set-up
+        #[arg(long, default_value_t = 40)]
+        slices: u32,
+        /// Length of a slice
+        #[arg(long, default_value_t = 200)]
+        slice_ms: u32,
+        /// Idle connections whose memory is measured
+        #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+        connections: u32,
+    },
     /// Makes RPCs without pause for as long as told on standard input
     #[command(hide = true)]
     Rpcs {
@@ -72,6 +90,8 @@ enum Bench {
         connections: u32,
         /// RPCs at a time on each
         streams: u32,
+        /// Bytes of each request and of each reply
+        bytes: u32,
     },
     /// Times connects as told on standard input
     #[command(hide = true)]
@@ -112,11 +132,25 @@ fn run(bench: Bench) -> Result {
             slice_ms,
             connections,
         } => output::print(&meter::bench(slices, slice_ms, connections)?, json),
+        Bench::Proxy {
+            json,
+            slices,
+            slice_ms,
+            connections,
+        } => output::print(&proxy::bench(slices, slice_ms, connections)?, json),
         Bench::Rpcs {
             target,
             connections,
             streams,
-        } => rpcs::make(target, connections, streams),
+            bytes,
+        } => rpcs::make(
+            target,
+            Load {
+                connections,
+                streams,
+                bytes,
+            },
+        ),
         Bench::Time => worker::time(),
         Bench::Watch { targets } => worker::watch(&targets),
     }

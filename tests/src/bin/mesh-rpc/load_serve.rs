@@ -25,8 +25,11 @@ use tower_service::Service;
 type Pending<T> = Pin<Box<dyn Future<Output = Result<Response<T>, Status>> + Send>>;
 type Replies = Pin<Box<dyn Stream<Item = Result<Bytes, Status>> + Send>>;
 
-/// Serves until standard input ends.
-pub(crate) async fn serve(listen: SocketAddr) -> Result<(), Box<dyn Error>> {
+/// Serves until standard input ends, so many calls at a time on each connection if there is a limit.
+pub(crate) async fn serve(
+    listen: SocketAddr,
+    streams_max: Option<u32>,
+) -> Result<(), Box<dyn Error>> {
     let listener = TcpListener::bind(listen).await?;
     crate::say("listening")?;
     let connections = TcpListenerStream::new(listener).map(|accepted| {
@@ -35,6 +38,7 @@ pub(crate) async fn serve(listen: SocketAddr) -> Result<(), Box<dyn Error>> {
         Ok::<_, std::io::Error>(stream)
     });
     Server::builder()
+        .max_concurrent_streams(streams_max)
         .add_service(Load)
         .serve_with_incoming_shutdown(connections, async {
             let mut rest = Vec::new();

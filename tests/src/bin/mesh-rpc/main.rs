@@ -1,8 +1,11 @@
 //! `mesh-rpc`: a tonic server and client of the behaviour tests. Driven through [`mesh_tests::rpc`].
 
+mod ask;
 mod call;
+mod features;
 mod load;
 mod load_serve;
+mod page;
 mod serve;
 mod traced;
 
@@ -33,7 +36,11 @@ fn run() -> Result<(), Box<dyn Error>> {
             channels.parse()?,
             calls.parse()?,
         )),
-        ["load-serve", listen] => runtime.block_on(load_serve::serve(listen.parse()?)),
+        ["load-serve", listen] => runtime.block_on(load_serve::serve(listen.parse()?, None)),
+        ["load-serve", listen, streams] => runtime.block_on(load_serve::serve(
+            listen.parse()?,
+            Some(streams.parse()?),
+        )),
         ["load", target, connections, streams, plans @ ..] => runtime.block_on(load::load(
             target.parse()?,
             connections.parse()?,
@@ -41,11 +48,15 @@ fn run() -> Result<(), Box<dyn Error>> {
             plans,
         )),
         ["traced", target] => runtime.block_on(traced::call(target.parse()?)),
+        ["features", target] => runtime.block_on(features::features(target.parse()?)),
+        ["ask", target] => runtime.block_on(ask::ask(target.parse()?)),
+        ["page", listen] => runtime.block_on(page::serve(listen.parse()?)),
         ["serve-traced", listen] => runtime.block_on(traced::serve(listen.parse()?)),
         _ => Err(
             "usage: mesh-rpc serve ADDRESS IDENTITY | mesh-rpc call ADDRESS CHANNELS CALLS \
-             | mesh-rpc load-serve ADDRESS | mesh-rpc load ADDRESS CONNECTIONS STREAMS PLAN... \
-             | mesh-rpc traced ADDRESS | mesh-rpc serve-traced ADDRESS"
+             | mesh-rpc load-serve ADDRESS [STREAMS] | mesh-rpc load ADDRESS CONNECTIONS STREAMS PLAN... \
+             | mesh-rpc traced ADDRESS | mesh-rpc serve-traced ADDRESS \
+             | mesh-rpc features ADDRESS | mesh-rpc ask ADDRESS | mesh-rpc page ADDRESS"
                 .into(),
         ),
     }

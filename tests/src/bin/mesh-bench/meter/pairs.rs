@@ -1,24 +1,18 @@
 //! Three pairs of pods that take turns.
 
 use super::PAIRS;
-use crate::rpcs::Slice;
+use crate::one_cpu::{leave_one_cpu, pin};
+use crate::rpcs::{Client, Load, Slice};
+use mesh_tests::Result;
 use mesh_tests::agent::Agent;
 use mesh_tests::cgroup::Cgroup;
-use mesh_tests::error::Context;
 use mesh_tests::load;
 use mesh_tests::manifest::{self, Endpoint, Service, documents, workload};
 use mesh_tests::network::{Families, Network, Pod};
 use mesh_tests::node::Node;
 use mesh_tests::process::Process;
 use mesh_tests::rpc::Implementation::Tonic;
-use mesh_tests::{Error, Result};
-use rustix::thread::{CpuSet, Pid, sched_getaffinity, sched_setaffinity};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::process::Command;
-use std::time::Duration;
-
-/// How long one slice may take.
-const LIMIT: Duration = Duration::from_secs(60);
 
 /// Addresses of the Services of the first pair's server, which is elsewhere, and of that in the mesh.
 const CLUSTER_IPS: [IpAddr; 2] = [
@@ -94,7 +88,7 @@ impl Pairs {
                 |role: &str| network.add_pod(cgroup, &format!("{role}{pair}-0"), Families::V4);
             let both = [pod("client")?, pod("server")?];
             let server = load::serve(Tonic, &both[1], endpoint(&both[1], Port::Rpcs))?;
-            pin(&server, cpu)?;
+            pin(server.id(), cpu)?;
             servers.push(server);
             pods.push(both);
         }
@@ -162,7 +156,7 @@ impl Pairs {
                 let pair = (round + turn) % PAIRS.len();
                 let server = self.pods[pair][1].cgroup();
                 let [server_us, agent_us] = [server.cpu_us()?, self.agent_cpu_us()?];
-                let slice = ask(&mut clients[pair], slice_ms)?;
+                let slice = clients[pair].slice(slice_ms)?;
                 if round == 0 {
                     continue;
                 }
@@ -176,18 +170,15 @@ impl Pairs {
         Ok(worked)
     }
 
-    fn client(&self, pair: usize, connections: u32, streams: u32) -> Result<Process> {
-        let own = std::env::current_exe().context(|| "find the running program")?;
-        let mut command = Command::new(own);
-        command.args([
-            "rpcs".to_owned(),
-            self.target([pair, pair], Port::Rpcs).to_string(),
-            connections.to_string(),
-            streams.to_string(),
-        ]);
-        let client = self.pods[pair][0].spawn(command)?;
-        client.line(LIMIT)?;
-        pin(&client, self.cpu)?;
+    fn client(&self, pair: usize, connections: u32, streams: u32) -> Result<Client> {
+        let target = self.target([pair, pair], Port::Rpcs);
+        let load = Load {
+            connections,
+            streams,
+            bytes: 1_024,
+        };
+        let client = Client::start(&self.pods[pair][0], target, load)?;
+        pin(client.id(), self.cpu)?;
         Ok(client)
     }
 }
@@ -212,33 +203,4 @@ fn service(name: &str, cluster_ip: IpAddr, server: &Pod) -> String {
 /// Whether a pair is in the mesh.
 fn is_member(pair: usize) -> bool {
     pair == PAIRS.len() - 1
-}
-
-fn ask(client: &mut Process, slice_ms: u32) -> Result<Slice> {
-    client.say(&slice_ms.to_string())?;
-    let line = client.line(LIMIT)?;
-    serde_json::from_str(&line).map_err(|error| Error::Unreadable {
-        from: "mesh-bench rpcs".to_owned(),
-        answer: format!("{error}: {line}"),
-    })
-}
-
-/// Leaves the last CPU to the pairs, if there is another for everything else; gives its number.
-fn leave_one_cpu() -> Result<usize> {
-    let mut cpus = sched_getaffinity(None).context(|| "ask which CPUs there are")?;
-    let last = (0..CpuSet::MAX_CPU).rev().find(|&cpu| cpus.is_set(cpu));
-    let last = last.unwrap_or(0);
-    if cpus.count() > 1 {
-        cpus.unset(last);
-        sched_setaffinity(None, &cpus).context(|| "leave a CPU to the pairs")?;
-    }
-    Ok(last)
-}
-
-/// Keeps a process on one CPU.
-fn pin(process: &Process, cpu: usize) -> Result {
-    let mut cpus = CpuSet::new();
-    cpus.set(cpu);
-    let id = i32::try_from(process.id()).ok().and_then(Pid::from_raw);
-    sched_setaffinity(id, &cpus).context(|| format!("keep process {} on CPU {cpu}", process.id()))
 }
