@@ -1,7 +1,7 @@
 //! The admin server through its socket, over a real reconcile thread and sampler that have no kernel below them.
 
 use super::{AdminError, AdminServer, AgentInfo, Readers};
-use crate::api::{Connections, Endpoints, Problems, Rpcs, Services, Status};
+use crate::api::{Connections, Endpoints, Problems, Routes, Rpcs, Services, Status};
 use crate::export::prometheus::CONTENT_TYPE;
 use crate::lifecycle::{Readiness, Step, Worker};
 use crate::model::NodeIdentity;
@@ -200,6 +200,8 @@ fn every_path_answers_with_its_type_and_json_reads_back() {
         let endpoints: Endpoints =
             serde_json::from_str(&bench.get("/api/endpoints").await.body).unwrap();
         assert_eq!(endpoints, Endpoints::default());
+        let routes: Routes = serde_json::from_str(&bench.get("/api/routes").await.body).unwrap();
+        assert_eq!(routes, Routes::default());
         let rpcs: Rpcs = serde_json::from_str(&bench.get("/api/rpcs").await.body).unwrap();
         assert!(rpcs.methods.is_empty());
         let problems: Problems =
@@ -279,6 +281,23 @@ fn a_tap_goes_on_until_the_server_ends_and_a_wrong_one_says_why() {
         let mut rest = String::new();
         tap.read_to_string(&mut rest).await.unwrap();
         assert!(rest.ends_with("\r\n0\r\n\r\n"), "{rest}");
+    });
+}
+
+#[test]
+fn what_cannot_be_explained_says_whose_fault_it_is() {
+    run(async {
+        let bench = Bench::start().await;
+        for (query, status, named) in [
+            ("", 400, "to="),
+            ("?to=inventory:80&who=me", 400, "who"),
+            ("?to=shop%2Finventory:80", 422, "no service shop/inventory"),
+        ] {
+            let answer = bench.get(&format!("/api/explain{query}")).await;
+            assert_eq!(answer.status(), status, "{query}");
+            assert!(answer.body.contains(named), "{query}: {}", answer.body);
+        }
+        bench.stop().await;
     });
 }
 

@@ -145,7 +145,10 @@ impl Calls {
         if let Some(time) = outcome.first_response {
             observe(&mut sums.first_response, time);
         }
-        let known = sums.by_status.iter().position(|(s, _)| *s == outcome.status);
+        let known = sums
+            .by_status
+            .iter()
+            .position(|(s, _)| *s == outcome.status);
         let place = known.unwrap_or_else(|| {
             sums.by_status.push((outcome.status, EMPTY));
             sums.by_status.len() - 1
@@ -156,7 +159,11 @@ impl Calls {
 
     /// Adds a copy of a request that has ended.
     pub fn add_mirrored(&mut self, destination: &DestinationLabels, result: &'static str) {
-        *self.service(destination).mirrored.entry(result).or_default() += 1;
+        *self
+            .service(destination)
+            .mirrored
+            .entry(result)
+            .or_default() += 1;
     }
 
     /// The series, with what is open now and what is known of connections to endpoints.
@@ -203,7 +210,10 @@ impl Calls {
     fn services_with(&self, upstream: &[UpstreamSeries]) -> Vec<ServiceSeries> {
         let mut all = self.services.clone();
         for upstream in upstream {
-            let key = (Arc::clone(&upstream.namespace), Arc::clone(&upstream.service));
+            let key = (
+                Arc::clone(&upstream.namespace),
+                Arc::clone(&upstream.service),
+            );
             let series = all.entry(key).or_insert_with_key(empty_service);
             series.ejections += upstream.ejections;
             series.connections_active += upstream.active;
@@ -220,7 +230,11 @@ impl Calls {
             series.fallback += 1;
             series.circuit_open += u64::from(replaced.reason == Some(LocalReply::CircuitOpen));
         }
-        for attempt in outcome.attempts.iter().filter(|attempt| attempt.is_timed_out) {
+        for attempt in outcome
+            .attempts
+            .iter()
+            .filter(|attempt| attempt.is_timed_out)
+        {
             let series = self.service(&attempt.destination);
             count(&mut series.timeouts, TRY_TIMEOUT);
         }
@@ -267,15 +281,16 @@ impl Calls {
         if self.services.len() >= SERVICES_MAX && !self.services.contains_key(&key) {
             key = (Arc::from(""), Arc::from(METHOD_OTHER));
         }
-        self.services
-            .entry(key)
-            .or_insert_with_key(empty_service)
+        self.services.entry(key).or_insert_with_key(empty_service)
     }
 }
 
 /// Whether a server has answered with anything but UNIMPLEMENTED: then it has the method.
 fn has_answered(outcome: &CallOutcome) -> bool {
-    let mut answers = outcome.attempts.iter().filter(|attempt| attempt.is_answered);
+    let mut answers = outcome
+        .attempts
+        .iter()
+        .filter(|attempt| attempt.is_answered);
     answers.any(|attempt| !attempt.is_timed_out && attempt.status != StatusCode::Unimplemented)
 }
 

@@ -1,7 +1,7 @@
 //! Single RPCs, as far as they were chosen to be looked at: sampled, slow, failed or tapped.
 
-use crate::grpc::GrpcPath;
 use super::{CallSpan, DestinationLabels, LocalReply, Path, SourceLabels};
+use crate::grpc::GrpcPath;
 use mesh_common::meter::StatusCode;
 use mesh_common::meter::record::{Side, reason};
 use std::net::SocketAddr;

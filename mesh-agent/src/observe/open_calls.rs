@@ -143,7 +143,13 @@ mod tests {
     fn seen(calls: &OpenCalls) -> Vec<(String, String, u64)> {
         let series = calls.series().into_iter();
         let mut seen: Vec<_> = series
-            .map(|open| (open.source.workload.to_string(), open.path.to_string(), open.count))
+            .map(|open| {
+                (
+                    open.source.workload.to_string(),
+                    open.path.to_string(),
+                    open.count,
+                )
+            })
             .collect();
         seen.sort();
         seen
@@ -161,7 +167,10 @@ mod tests {
 
         let row = |who: &str, what: &str, count| (who.to_owned(), what.to_owned(), count);
         let (reserve, list) = (reserve.as_str(), "/shop.Inventory/List");
-        assert_eq!(seen(&calls), [row("cart", list, 1), row("order", reserve, 2)]);
+        assert_eq!(
+            seen(&calls),
+            [row("cart", list, 1), row("order", reserve, 2)]
+        );
         drop((one, three));
         assert_eq!(seen(&calls), [row("order", reserve, 1)]);
         drop(two);

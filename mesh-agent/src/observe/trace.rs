@@ -87,7 +87,10 @@ impl Recording {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "the low bits are what is wanted")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the low bits are what is wanted"
+)]
 const fn low_bits(random: u128) -> u32 {
     random as u32
 }
@@ -144,7 +147,11 @@ impl CallSpan {
             is_named = true;
         }
         if headers.contains_key(GRPC_TRACE) {
-            put(headers, GRPC_TRACE, &base64::encode(&self.to_binary(span_id)));
+            put(
+                headers,
+                GRPC_TRACE,
+                &base64::encode(&self.to_binary(span_id)),
+            );
             is_named = true;
         }
         if w3c(headers).is_none() {

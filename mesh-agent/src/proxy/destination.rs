@@ -193,7 +193,10 @@ impl Destinations {
         });
         let mut all: Vec<UpstreamSeries> = living.collect();
         let gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
-        all.extend(gone.iter().map(|(service, counted)| upstream_series(service, *counted, 0)));
+        all.extend(
+            gone.iter()
+                .map(|(service, counted)| upstream_series(service, *counted, 0)),
+        );
         all
     }
 

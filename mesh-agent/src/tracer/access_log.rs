@@ -82,7 +82,10 @@ impl<'a> Line<'a> {
             request_bytes: outcome.request_bytes,
             response_bytes: outcome.response_bytes,
             attempts: outcome.attempts.len(),
-            endpoint: outcome.attempts.last().map(|last| last.endpoint.to_string()),
+            endpoint: outcome
+                .attempts
+                .last()
+                .map(|last| last.endpoint.to_string()),
             retry: outcome.retry,
             timeout: outcome.timeout,
             mesh_error: outcome.local_reply.map(|reason| reason.as_str()),
@@ -141,7 +144,10 @@ impl AccessLog {
             return output.flush();
         }
         let mut options = OpenOptions::new();
-        let mut file = options.append(true).create(true).open(&self.settings.path)?;
+        let mut file = options
+            .append(true)
+            .create(true)
+            .open(&self.settings.path)?;
         file.write_all(&self.lines)
     }
 }

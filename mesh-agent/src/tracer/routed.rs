@@ -139,18 +139,14 @@ impl CallSinks {
             (is_failed, reason::FAILED),
             (is_tapped, reason::TAP),
         ];
-        also.into_iter()
-            .filter(|(is_so, _)| *is_so)
-            .fold(outcome.span.map_or(0, |span| span.reasons), |all, (_, bit)| all | bit)
+        also.into_iter().filter(|(is_so, _)| *is_so).fold(
+            outcome.span.map_or(0, |span| span.reasons),
+            |all, (_, bit)| all | bit,
+        )
     }
 }
 
-fn describe(
-    outcome: &CallOutcome,
-    label: &Arc<str>,
-    reasons: u32,
-    moment: Moment,
-) -> ObservedRpc {
+fn describe(outcome: &CallOutcome, label: &Arc<str>, reasons: u32, moment: Moment) -> ObservedRpc {
     let attempts = outcome.attempts.iter().map(|attempt| ObservedAttempt {
         destination: (*attempt.destination).clone(),
         endpoint: attempt.endpoint,

@@ -9,7 +9,11 @@ use opentelemetry::trace::{SpanId, SpanKind, TraceId};
 use opentelemetry_sdk::trace::SpanData;
 
 /// The spans, all of them the caller's work: the proxy acts for it. Where nobody was told of them, their ids are new.
-pub(super) fn spans(rpc: &ObservedRpc, call: &ObservedCall, ids: &Ids) -> Vec<(Workload, SpanData)> {
+pub(super) fn spans(
+    rpc: &ObservedRpc,
+    call: &ObservedCall,
+    ids: &Ids,
+) -> Vec<(Workload, SpanData)> {
     let own = call.span.unwrap_or_else(|| {
         let first = u64::from_be_bytes(ids.client.to_bytes());
         CallSpan::new(trace(rpc, ids).to_bytes(), first, 0)
@@ -168,13 +172,22 @@ mod tests {
             assert_eq!(previous, Some(number.to_string()));
         }
         assert_eq!(first.status, Status::error(""));
-        assert_eq!((&whole.status, &second.status), (&Status::Unset, &Status::Unset));
+        assert_eq!(
+            (&whole.status, &second.status),
+            (&Status::Unset, &Status::Unset)
+        );
         let since = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).unwrap();
         assert_eq!(since(second.start_time), Duration::from_millis(6));
         assert_eq!(since(second.end_time), Duration::from_millis(10));
-        assert_eq!(attribute(&second, "network.peer.address"), Some("10.0.0.7".to_owned()));
+        assert_eq!(
+            attribute(&second, "network.peer.address"),
+            Some("10.0.0.7".to_owned())
+        );
         assert_eq!(attribute(&whole, "mesh.path"), Some("routed".to_owned()));
-        assert_eq!(attribute(&whole, "mesh.local_reply"), Some("connection_lost".to_owned()));
+        assert_eq!(
+            attribute(&whole, "mesh.local_reply"),
+            Some("connection_lost".to_owned())
+        );
     }
 
     #[test]

@@ -280,8 +280,7 @@ mod tests {
             is_sampled: true,
         };
         let rpc = rpc(Side::Both, Some(parent));
-        let [(source, client), (destination, server)] =
-            spans(&rpc, &IDS).try_into().unwrap();
+        let [(source, client), (destination, server)] = spans(&rpc, &IDS).try_into().unwrap();
 
         assert_eq!((&*source.name, &*source.namespace), ("order", "shop"));
         assert_eq!(

@@ -225,7 +225,11 @@ fn a_lone_server_has_no_path() {
 fn calls_of_both_paths_are_one_family_without_a_pair_of_like_samples() {
     let families = parse(&render(exposition(vec![series("order")])).unwrap());
     for (name, label, paths) in [
-        ("rpc_client_call_duration_seconds", "path", vec!["direct", "routed"]),
+        (
+            "rpc_client_call_duration_seconds",
+            "path",
+            vec!["direct", "routed"],
+        ),
         ("mesh_rpc_active", "path", vec!["direct", "routed"]),
         ("mesh_rpc_request_bytes", "path", vec!["direct", "routed"]),
     ] {

@@ -41,7 +41,8 @@ impl Methods {
             return;
         }
         let labels = self.services.entry(key).or_default();
-        if labels.len() >= METHODS_MAX || labels.contains_key(path) || path.len() > PATH_LENGTH_MAX {
+        if labels.len() >= METHODS_MAX || labels.contains_key(path) || path.len() > PATH_LENGTH_MAX
+        {
             return;
         }
         if let Some(method) = GrpcPath::parse(path.as_bytes()) {

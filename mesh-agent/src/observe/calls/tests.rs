@@ -110,8 +110,14 @@ fn a_method_is_a_label_from_the_first_answer_other_than_unimplemented() {
     };
     for (outcome, expected) in [
         (call(RESERVE, StatusCode::Unimplemented), "_OTHER"),
-        (call(RESERVE, StatusCode::NotFound), "shop.Inventory/Reserve"),
-        (call(RESERVE, StatusCode::Unimplemented), "shop.Inventory/Reserve"),
+        (
+            call(RESERVE, StatusCode::NotFound),
+            "shop.Inventory/Reserve",
+        ),
+        (
+            call(RESERVE, StatusCode::Unimplemented),
+            "shop.Inventory/Reserve",
+        ),
         (replied(LocalReply::CircuitOpen), "shop.Inventory/Reserve"),
         (call("/no-grpc-path", StatusCode::Ok), "_OTHER"),
         (call("/a.B/C?x", StatusCode::Ok), "_OTHER"),
@@ -146,7 +152,10 @@ fn callers_and_services_beyond_the_bound_are_counted_as_others() {
     assert_eq!(figures.calls.len(), SERIES_MAX + 1);
     assert_eq!(figures.services.len(), SERVICES_MAX + 1);
     let find = |name: &str| {
-        let found = figures.services.iter().find(|series| *series.service == *name);
+        let found = figures
+            .services
+            .iter()
+            .find(|series| *series.service == *name);
         found.map(|series| series.local_replies["no_endpoint"])
     };
     assert_eq!(find("s0"), Some(1));
@@ -172,7 +181,10 @@ fn a_call_counts_once_however_often_it_was_tried() {
     let [rpcs] = figures.rpcs.as_slice() else {
         panic!("{figures:?}");
     };
-    assert_eq!((rpcs.completed, rpcs.request_bytes, rpcs.response_bytes), (1, 10, 100));
+    assert_eq!(
+        (rpcs.completed, rpcs.request_bytes, rpcs.response_bytes),
+        (1, 10, 100)
+    );
     assert_eq!(rpcs.first_response.sum_ns, 1_000_000);
     assert_eq!(figures.services[0].retries["success"], 1);
 }
@@ -202,7 +214,10 @@ fn what_befell_a_call_is_counted_at_the_service_that_it_befell() {
         replied(LocalReply::Fault),
         delayed,
     ]);
-    assert_eq!((series.rate_limited, series.circuit_open, series.fallback), (1, 1, 0));
+    assert_eq!(
+        (series.rate_limited, series.circuit_open, series.fallback),
+        (1, 1, 0)
+    );
     let faults: Vec<_> = series.faults.into_iter().collect();
     assert_eq!(faults, [("abort", 1), ("delay", 1)]);
     assert_eq!(series.timeouts["request"], 1);

@@ -47,27 +47,59 @@ fn every_form_in_use_is_read() {
     for (all, expected) in [
         (vec![], (None, None)),
         (vec![("traceparent", W3C)], (known, Some(true))),
-        (vec![("b3", "4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-0")], (known, Some(false))),
-        (vec![("b3", "a3ce929d0e0e4736-00f067aa0ba902b7-d-05e3ac9a4f6e3b90")], (known, Some(true))),
-        (vec![("b3", "a3ce929d0e0e4736-00f067aa0ba902b7")], (known, None)),
-        (vec![("b3", "0")], (None, Some(false))),
-        (vec![("b3", "a3ce929d0e0e4736-00f067aa0ba902b7-x")], (None, None)),
-        (vec![("x-b3-traceid", TRACE), ("x-b3-spanid", span)], (known, None)),
         (
-            vec![("x-b3-traceid", half), ("x-b3-spanid", span), ("x-b3-sampled", "true")],
+            vec![("b3", "4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-0")],
+            (known, Some(false)),
+        ),
+        (
+            vec![("b3", "a3ce929d0e0e4736-00f067aa0ba902b7-d-05e3ac9a4f6e3b90")],
             (known, Some(true)),
         ),
         (
-            vec![("x-b3-traceid", half), ("x-b3-spanid", span), ("x-b3-flags", "1")],
+            vec![("b3", "a3ce929d0e0e4736-00f067aa0ba902b7")],
+            (known, None),
+        ),
+        (vec![("b3", "0")], (None, Some(false))),
+        (
+            vec![("b3", "a3ce929d0e0e4736-00f067aa0ba902b7-x")],
+            (None, None),
+        ),
+        (
+            vec![("x-b3-traceid", TRACE), ("x-b3-spanid", span)],
+            (known, None),
+        ),
+        (
+            vec![
+                ("x-b3-traceid", half),
+                ("x-b3-spanid", span),
+                ("x-b3-sampled", "true"),
+            ],
+            (known, Some(true)),
+        ),
+        (
+            vec![
+                ("x-b3-traceid", half),
+                ("x-b3-spanid", span),
+                ("x-b3-flags", "1"),
+            ],
             (known, Some(true)),
         ),
         (vec![("x-b3-sampled", "0")], (None, Some(false))),
-        (vec![("x-b3-traceid", "zz"), ("x-b3-spanid", span)], (None, None)),
+        (
+            vec![("x-b3-traceid", "zz"), ("x-b3-spanid", span)],
+            (None, None),
+        ),
         (vec![("grpc-trace-bin", BINARY)], (known, Some(true))),
         (vec![("grpc-trace-bin", "AABL+S81")], (None, None)),
         // What is malformed, or there twice, does not hide what is not.
-        (vec![("traceparent", "00-0"), ("b3", "0")], (None, Some(false))),
-        (vec![("traceparent", W3C), ("traceparent", W3C)], (None, None)),
+        (
+            vec![("traceparent", "00-0"), ("b3", "0")],
+            (None, Some(false)),
+        ),
+        (
+            vec![("traceparent", W3C), ("traceparent", W3C)],
+            (None, None),
+        ),
         (vec![("b3", "0"), ("traceparent", W3C)], (known, Some(true))),
     ] {
         assert_eq!(said(&all), expected, "{all:?}");
@@ -94,7 +126,11 @@ fn the_caller_decides_and_else_chance() {
             is_sampled,
         };
         let span = recording.begin(&said, (trace, 1));
-        assert_eq!(span.map(|span| span.reasons), expected, "{recording:?} {is_sampled:?}");
+        assert_eq!(
+            span.map(|span| span.reasons),
+            expected,
+            "{recording:?} {is_sampled:?}"
+        );
     }
 }
 
@@ -120,7 +156,10 @@ fn the_next_one_is_told_in_the_forms_that_the_caller_used() {
         (vec![("b3", "1")], vec![("b3", whole.as_str())]),
         (vec![("b3", old.as_str())], vec![("b3", debugged.as_str())]),
         (
-            vec![("x-b3-traceid", half.as_str()), ("x-b3-spanid", "00f067aa0ba902b7")],
+            vec![
+                ("x-b3-traceid", half.as_str()),
+                ("x-b3-spanid", "00f067aa0ba902b7"),
+            ],
             vec![
                 ("x-b3-traceid", half.as_str()),
                 ("x-b3-spanid", id),
