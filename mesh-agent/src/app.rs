@@ -28,8 +28,9 @@ use crate::admin::{AdminServer, AgentInfo, Readers};
 use crate::api::Program;
 use crate::kernel::{self, Finding, Observer, Opened, Syncer};
 use crate::lifecycle::{Readiness, Step, StopSignals, Worker, WorkerError};
-use crate::observe::{Outcomes, Progress, Snapshot};
+use crate::observe::{Progress, Snapshot};
 use crate::plan::{Capacity, Catalog, ServiceChange};
+use crate::proxy::{ProxySettings, Shared};
 use crate::reconcile::{self, Inbox, Outlet, Reconciler, SyncReport};
 use crate::sampler::{Measurements, Sampler};
 use crate::source::file::FileSource;
@@ -43,9 +44,6 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 use traces::Traces;
-
-/// Calls that may wait to be counted: what two CPUs can end in the second before they are taken over more often, about 16 MiB.
-const OUTCOMES_MAX: usize = 32_768;
 
 /// Time for each thread to end once it was told to.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -115,10 +113,15 @@ impl Agent {
         let reconcile =
             reconcile::start(reconciler, outlet, sync, Instant::now).map_err(AppError::Thread)?;
         let (traces, sinks) = Traces::start(settings, observations)?;
-        let calls = RoutedCalls::new(call_source(), sinks);
+        let proxy_settings = ProxySettings {
+            recording: sinks.choice.recording(),
+            ..ProxySettings::default()
+        };
+        let ended = call_source(Arc::clone(routes.shared()));
+        let calls = RoutedCalls::new(ended, sinks);
         let (sampler, observe) =
             Sampler::start(|| measurements(observer, calls)).map_err(AppError::Thread)?;
-        let proxy = ProxyThreads::start(proxy, &routes, settings.proxy_threads)?;
+        let proxy = ProxyThreads::start(proxy, &routes, settings.proxy_threads, proxy_settings)?;
         let pins = settings.kernel.bpffs.clone();
         let readers = Readers {
             info: info(settings, degraded, started),
@@ -302,11 +305,11 @@ fn synchronize(syncer: &mut Syncer, changes: &[ServiceChange], now: Instant) -> 
     }
 }
 
-fn call_source() -> CallSource {
+fn call_source(shared: Arc<Shared>) -> CallSource {
     CallSource {
-        outcomes: Arc::new(Outcomes::new(OUTCOMES_MAX)),
-        open: Arc::default(),
-        upstream: Box::new(Vec::new),
+        outcomes: Arc::clone(&shared.outcomes),
+        open: Arc::clone(&shared.open),
+        upstream: Box::new(move || shared.destinations.upstream()),
     }
 }
 

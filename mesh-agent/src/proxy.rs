@@ -16,6 +16,7 @@ mod exchange;
 mod fallback;
 mod limiters;
 mod listener;
+mod mirror;
 mod record;
 mod relay;
 mod reply;
@@ -29,6 +30,7 @@ pub use connect::{Connect, InNamespace, MakeSocket, PlainConnect, SocketWanted};
 pub use destination::{Destination, Destinations};
 pub use detect::Spoken;
 pub use listener::{Acceptor, Found, Listening, Origin};
+pub use mirror::MirrorFigures;
 pub use record::ProxyFigures;
 pub use serving::{Hand, Inlet, Serving};
 pub use upstream::{ConnectionFigures, PoolTimes};
@@ -122,7 +124,7 @@ impl Proxy {
         self.sessions
             .leave_unless(|requested| table.port(requested).is_some());
         let destinations = &self.shared.destinations;
-        destinations.sweep();
+        destinations.follow(&table, clock::now());
         let known = destinations.endpoints();
         self.pool.retire(|endpoint| known.contains(&endpoint));
     }

@@ -126,9 +126,10 @@ fn answer_until_stopped(mut measurements: Measurements, inbox: &Receiver<Questio
         if now.saturating_duration_since(drained.0) >= drained.1 {
             drained = (now, (measurements.drain)(now));
         }
-        let until_maintenance =
-            MAINTAIN_EVERY.saturating_sub(now.saturating_duration_since(maintained));
-        let question = inbox.recv_timeout(until_maintenance.min(drained.1));
+        let until =
+            |then, pause: Duration| pause.saturating_sub(now.saturating_duration_since(then));
+        let pause = until(maintained, MAINTAIN_EVERY).min(until(drained.0, drained.1));
+        let question = inbox.recv_timeout(pause);
         let now = (measurements.now)();
         match question {
             Ok(Question::Snapshot(answer)) => {
@@ -197,6 +198,34 @@ mod tests {
         assert_eq!(*cached.get(start, &mut read), 1);
         assert_eq!(*cached.get(just_before, &mut read), 1);
         assert_eq!(*cached.get(start + FRESH_FOR, &mut read), 2);
+    }
+
+    #[test]
+    fn a_snapshot_has_what_had_ended_before_it_and_the_end_loses_nothing() {
+        let (tell, told) = std::sync::mpsc::channel();
+        let snapshots = tell.clone();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        let (sampler, worker) = Sampler::start(move || Measurements {
+            snapshot: Box::new(move |_| {
+                snapshots.send("snapshot").unwrap();
+                Snapshot::default()
+            }),
+            connections: Box::new(|_| vec![]),
+            maintain: Box::new(|_| {}),
+            drain: Box::new(move |_| {
+                tell.send("drain").unwrap();
+                Duration::from_secs(3_600)
+            }),
+            now: || *NOW.get_or_init(Instant::now),
+        })
+        .unwrap();
+        runtime.block_on(sampler.snapshot()).unwrap();
+        sampler.stop();
+        worker.join().unwrap();
+        let order: Vec<&str> = told.iter().collect();
+        assert_eq!(order, ["drain", "drain", "snapshot", "drain"]);
     }
 
     static NOW: OnceLock<Instant> = OnceLock::new();

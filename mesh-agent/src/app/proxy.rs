@@ -27,8 +27,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Time for connections to end once the agent is told to stop.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Calls that may wait to be counted.
-const OUTCOMES_MAX: usize = 65_536;
+/// Calls that may wait to be counted: what two CPUs can end in the second before they are taken over more often; about 16 MiB.
+const OUTCOMES_MAX: usize = 32_768;
 
 /// The routes in force, and who is to be told of others.
 #[derive(Clone, Debug)]
@@ -44,6 +44,11 @@ impl RoutesInForce {
             shared: Shared::new(OUTCOMES_MAX),
             changed: watch::Sender::new(()),
         }
+    }
+
+    /// What all threads of the proxy share.
+    pub(super) const fn shared(&self) -> &Arc<Shared> {
+        &self.shared
     }
 
     /// Puts routes into force.
@@ -74,6 +79,7 @@ impl ProxyThreads {
         parts: ProxyParts,
         routes: &RoutesInForce,
         threads: usize,
+        settings: ProxySettings,
     ) -> Result<Self, AppError> {
         let ProxyParts {
             listeners,
@@ -96,7 +102,7 @@ impl ProxyThreads {
             let shared = Arc::clone(&routes.shared);
             let thread = ProxyThread {
                 serving: Serving {
-                    proxy: Proxy::new(connect.clone(), shared, ProxySettings::default()),
+                    proxy: Proxy::new(connect.clone(), shared, settings),
                     connect: connect.clone(),
                     spoken: Arc::clone(&spoken),
                     bypasses: bypasses.clone(),

@@ -160,7 +160,7 @@ instruments! {
     FAULTS: Counter "mesh_faults", None, SERVICE_AND_KIND,
         "Failures made on purpose: delay, abort.";
     MIRRORED: Counter "mesh_mirrored", None, SERVICE_AND_RESULT,
-        "Copies of requests, by what became of them.";
+        "Copies of requests: success (answered, whatever the answer), failure.";
     LOCAL_REPLIES: Counter "mesh_local_replies", None, SERVICE_AND_REASON,
         "Calls that the mesh answered itself, by reason, which the header mesh-error has too.";
     EJECTIONS: Counter "mesh_ejections", None, SERVICE,

@@ -121,7 +121,7 @@ mod tests {
             source: None,
             reply: Box::new(move |made| answer.send(made).unwrap()),
         };
-        orders.order(order(answer.clone()));
+        orders.order(order(answer));
         let late = orders.clone();
         drop(orders);
         let thread = std::thread::spawn(|| sockets.serve());

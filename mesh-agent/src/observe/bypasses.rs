@@ -56,14 +56,15 @@ impl Bypasses {
     /// Copies the counts, ordered.
     #[must_use]
     pub fn series(&self) -> Vec<BypassSeries> {
-        let series = |((namespace, service, reason), count): (&(Arc<str>, Arc<str>, _), &u64)| {
-            BypassSeries {
-                service: Arc::clone(service),
-                namespace: Arc::clone(namespace),
-                reason,
-                count: *count,
-            }
-        };
+        let series =
+            |((namespace, service, reason), count): (&(Arc<str>, Arc<str>, &'static str), &u64)| {
+                BypassSeries {
+                    service: Arc::clone(service),
+                    namespace: Arc::clone(namespace),
+                    reason,
+                    count: *count,
+                }
+            };
         self.lock().iter().map(series).collect()
     }
 

@@ -70,7 +70,7 @@ pub struct RoutedFigures {
     pub lost: u64,
 }
 
-/// Connections to the endpoints of a Service, and what befell these.
+/// What the proxy counts of a Service besides calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpstreamSeries {
     /// `destination_service`.
@@ -83,6 +83,10 @@ pub struct UpstreamSeries {
     pub opened: u64,
     /// How often an endpoint was taken out because it failed.
     pub ejections: u64,
+    /// Copies of requests that were answered.
+    pub mirrors_sent: u64,
+    /// Copies of requests that were not.
+    pub mirrors_failed: u64,
 }
 
 /// The sums.
@@ -157,15 +161,6 @@ impl Calls {
         method
     }
 
-    /// Adds a copy of a request that has ended.
-    pub fn add_mirrored(&mut self, destination: &DestinationLabels, result: &'static str) {
-        *self
-            .service(destination)
-            .mirrored
-            .entry(result)
-            .or_default() += 1;
-    }
-
     /// The series, with what is open now and what is known of connections to endpoints.
     #[must_use]
     pub fn figures(&self, open: &[OpenSeries], upstream: &[UpstreamSeries]) -> RoutedFigures {
@@ -218,6 +213,14 @@ impl Calls {
             series.ejections += upstream.ejections;
             series.connections_active += upstream.active;
             series.connections_opened += upstream.opened;
+            for (result, count) in [
+                ("success", upstream.mirrors_sent),
+                ("failure", upstream.mirrors_failed),
+            ] {
+                if count > 0 {
+                    *series.mirrored.entry(result).or_default() += count;
+                }
+            }
         }
         all.into_values().collect()
     }

@@ -218,6 +218,60 @@ impl Outcomes {
 }
 
 #[cfg(test)]
+impl CallOutcome {
+    /// A call of `shop/order` that one try at `shop/inventory` has answered.
+    pub(crate) fn answered(path: PathAndQuery, status: StatusCode) -> Self {
+        let destination = Arc::new(DestinationLabels {
+            service: "inventory".into(),
+            namespace: "shop".into(),
+            workload: "".into(),
+        });
+        Self {
+            source: Arc::new(SourceLabels {
+                workload: "order".into(),
+                namespace: "shop".into(),
+            }),
+            destination: Arc::clone(&destination),
+            path: Some(path),
+            is_grpc: true,
+            started: Instant::now(),
+            duration: Duration::from_millis(2),
+            first_response: Some(Duration::from_millis(1)),
+            status,
+            http_status: 200,
+            local_reply: None,
+            request_bytes: 10,
+            response_bytes: 100,
+            request_messages: 1,
+            response_messages: 1,
+            attempts: vec![AttemptOutcome::answered(destination, status)],
+            retry: None,
+            timeout: None,
+            is_delayed: false,
+            replaced: None,
+            parent: None,
+            span: None,
+        }
+    }
+}
+
+#[cfg(test)]
+impl AttemptOutcome {
+    /// A try that the endpoint has answered.
+    pub(crate) fn answered(destination: Arc<DestinationLabels>, status: StatusCode) -> Self {
+        Self {
+            destination,
+            endpoint: ([10, 0, 0, 1], 50_051).into(),
+            started: Duration::ZERO,
+            duration: Duration::from_millis(1),
+            status,
+            is_answered: true,
+            is_timed_out: false,
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::LocalReply;
 

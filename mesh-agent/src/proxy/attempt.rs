@@ -1,18 +1,25 @@
 //! One try of a request at one endpoint, until it is known whether the caller gets its answer.
 
+mod failed;
+mod status;
+
+pub(super) use failed::{Failed, Instead};
+pub(super) use status::{code_at_end, code_of};
+
 use super::body::Download;
 use super::call::{Call, GRPC_TIMEOUT, Halt};
 use super::clock;
 use super::destination::Destination;
-use super::reply::{GRPC_STATUS, Reply};
+use super::reply::Reply;
 use super::upstream::{Lease, NoLease, Pool, PoolKey};
 use super::wire::{Awaiting, Cut, ErrorCode, Receiver, Sender, Unsent};
 use crate::balance::{Picked, Wish};
 use crate::grpc::{Code, PushBack};
 use crate::observe::LocalReply;
 use crate::resilience::{Failure, TimeoutKind, Verdict};
+use failed::failed_by;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
-use http::{Method, Request, StatusCode, Uri, Version, response};
+use http::{Method, Request, Uri, Version, response};
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
@@ -65,24 +72,6 @@ pub(super) enum Tried {
     Refused(Reply),
     /// The call goes no further.
     Halted(Halt),
-}
-
-/// A failed try.
-pub(super) struct Failed {
-    /// Why.
-    pub(super) failure: Failure,
-    /// What the server says of retries.
-    pub(super) push_back: Option<PushBack>,
-    /// What the caller gets if there is no other try.
-    pub(super) instead: Instead,
-}
-
-/// What the caller gets of a failed try.
-pub(super) enum Instead {
-    /// An answer of the mesh.
-    Reply(Reply),
-    /// The endpoint's own.
-    Answer(Box<Answer>),
 }
 
 /// An answer whose head has come and nothing of which was passed on.
@@ -318,58 +307,16 @@ fn expired_or_halted(halt: Halt) -> Tried {
 
 fn cut_off(call: &mut Call, upstream: Upstream, cut: Cut) -> Tried {
     let failed = failed_by(cut);
-    let (code, verdict) = match failed.failure {
-        Failure::Status(code) => (code, Verdict::Reset),
-        _ => (Code::Unavailable, Verdict::Nothing),
+    let (code, verdict) = if let Failure::Status(code) = failed.failure {
+        (code, Verdict::Reset)
+    } else {
+        (Code::Unavailable, Verdict::Nothing)
     };
     if cut == Cut::Unsent {
         upstream.lease.withdraw();
     }
     upstream.ended(call, code, verdict);
     Tried::Failed(Box::new(failed))
-}
-
-/// A try that was cut short before the head of an answer (issue 5, point 6).
-fn failed_by(cut: Cut) -> Failed {
-    let unavailable = Failure::Status(Code::Unavailable);
-    let (failure, reason, message) = match cut {
-        Cut::Unsent => (Failure::NotSent, LocalReply::ConnectionLost, "never sent"),
-        Cut::Unprocessed => (
-            Failure::Refused,
-            LocalReply::ConnectionLost,
-            "the endpoint is going away and did not process the request",
-        ),
-        Cut::Reset(ErrorCode::REFUSED_STREAM) => (
-            Failure::Refused,
-            LocalReply::UpstreamReset,
-            "the endpoint refused the stream",
-        ),
-        Cut::Lost => (
-            unavailable,
-            LocalReply::ConnectionLost,
-            "the connection to the endpoint was lost",
-        ),
-        Cut::Reset(code) => (
-            Failure::Status(Code::of_reset(code.0)),
-            LocalReply::UpstreamReset,
-            "the endpoint reset the stream",
-        ),
-        Cut::Faulty(_) => (
-            Failure::Status(Code::Internal),
-            LocalReply::UpstreamReset,
-            "the endpoint broke HTTP/2",
-        ),
-    };
-    let code = match failure {
-        Failure::Status(code) => code,
-        _ => Code::Unavailable,
-    };
-    let reply = Reply::new(reason, message.to_owned()).with_code(code);
-    Failed {
-        failure,
-        push_back: None,
-        instead: Instead::Reply(reply),
-    }
 }
 
 /// Looks at the head of the answer, and where a retry is possible at what follows it.
@@ -437,27 +384,4 @@ async fn hold(call: &mut Call, answer: &mut Answer) -> Result<(), Held> {
             .map(|halt| Err(Held::Halted(halt)))
     })
     .await
-}
-
-/// The gRPC status of an answer; `None`: it is not known yet.
-pub(super) fn code_of(answer: &Answer) -> Option<Code> {
-    if let Some(status) = answer.head.headers.get(GRPC_STATUS) {
-        return Some(Code::parse(status.as_bytes()));
-    }
-    if answer.head.status != StatusCode::OK {
-        return Some(Code::of_http(answer.head.status.as_u16()));
-    }
-    if answer.download.has_data() {
-        return None;
-    }
-    code_at_end(&answer.download)
-}
-
-/// The gRPC status at the end of an answer; `None`: it is not there yet.
-pub(super) fn code_at_end(download: &Download) -> Option<Code> {
-    match download.end()? {
-        Some(status) => Some(status),
-        // An end without a status (gRPC `statuscodes.md`: UNKNOWN).
-        None => Some(Code::Unknown),
-    }
 }

@@ -187,7 +187,7 @@ impl Call {
     pub(super) fn reply(&mut self, reply: &Reply) {
         self.record.reply(reply);
         // Who has left needs no answer.
-        if self.send_reply(reply).is_err() {}
+        self.send_reply(reply).ok();
     }
 
     fn send_reply(&mut self, reply: &Reply) -> Result<(), Cut> {
@@ -209,6 +209,16 @@ impl Call {
         let mut sender = self.replier.send(reply.message_head(), false)?;
         sender.send_more(body.clone())?;
         sender.finish(Some(reply.trailers()))
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        let count = self.upload.count();
+        self.record.note(|outcome| {
+            outcome.request_bytes = count.bytes();
+            outcome.request_messages = if self.is_grpc { count.messages() } else { 0 };
+        });
     }
 }
 

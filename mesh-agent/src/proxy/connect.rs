@@ -122,9 +122,12 @@ mod tests {
             reply.send(unconnected()).ok();
         }));
 
-        let source = Some(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2)));
-        let plain = PlainConnect.connect(0, source, endpoint).await.unwrap();
-        assert_eq!(plain.local_addr().unwrap().ip(), source.unwrap());
+        let source = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
+        let plain = PlainConnect
+            .connect(0, Some(source), endpoint)
+            .await
+            .unwrap();
+        assert_eq!(plain.local_addr().unwrap().ip(), source);
         assert_eq!(
             listener.accept().await.unwrap().1,
             plain.local_addr().unwrap()

@@ -50,14 +50,21 @@ pub(super) async fn deliver(call: &mut Call, answer: Answer, whose: &RuleName) {
     };
     call.record.note(|outcome| {
         outcome.response_bytes = download.count().bytes();
-        outcome.response_messages = download.count().messages();
+        if outcome.is_grpc {
+            outcome.response_messages = download.count().messages();
+        }
     });
     match ended {
         Ended::Whole => {
             let at_end = if call.is_grpc {
                 early.or_else(|| code_at_end(&download))
             } else {
-                Some(Code::of_http(status.as_u16()))
+                let is_error = status.is_client_error() || status.is_server_error();
+                Some(if is_error {
+                    Code::of_http(status.as_u16())
+                } else {
+                    Code::Ok
+                })
             };
             let code = at_end.unwrap_or(Code::Unknown);
             call.record.status(code);

@@ -1,12 +1,13 @@
 //! What is known of the Services that requests go to, across changes of the configuration and for all connections: endpoints and
 //! their health, circuit breaker, retry budget.
 
+use super::mirror::MirrorFigures;
 use super::upstream::{Client, ConnectionFigures};
 use crate::balance::{Balancer, Settings};
 use crate::model::ObjectName;
 use crate::observe::{DestinationLabels, UpstreamSeries};
 use crate::resilience::{Breaker, Budget};
-use crate::route::Backend;
+use crate::route::{Backend, RouteTable};
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -23,13 +24,15 @@ pub struct Destination {
     pub budget: Budget,
     /// Counts connections.
     pub figures: Arc<ConnectionFigures>,
+    /// Counts the copies of requests that it got.
+    pub mirrors: MirrorFigures,
     current: Mutex<Current>,
 }
 
 /// What the configuration says of it now.
 #[derive(Debug)]
 struct Current {
-    /// Weak, so that a table that is no longer in force goes.
+    /// Only to tell whether it is news; weak, so that a table that is no longer in force goes.
     backend: Weak<Backend>,
     endpoints: HashMap<SocketAddr, Arc<DestinationLabels>>,
     nobody: Arc<DestinationLabels>,
@@ -42,6 +45,7 @@ impl Destination {
             breaker: Breaker::new(backend.traffic.circuit_breaker.as_ref()),
             budget: Budget::new(backend.traffic.retry_budget, now),
             figures: Arc::default(),
+            mirrors: MirrorFigures::default(),
             current: Mutex::new(Current {
                 backend: Weak::new(),
                 endpoints: HashMap::new(),
@@ -69,6 +73,8 @@ impl Destination {
         Counted {
             opened: self.figures.opened(),
             ejections: self.balancer.ejections(),
+            mirrors_sent: self.mirrors.sent(),
+            mirrors_failed: self.mirrors.failed(),
         }
     }
 
@@ -130,13 +136,22 @@ fn upstream_series(service: &ObjectName, counted: Counted, active: u64) -> Upstr
         active,
         opened: counted.opened,
         ejections: counted.ejections,
+        mirrors_sent: counted.mirrors_sent,
+        mirrors_failed: counted.mirrors_failed,
     }
 }
 
-/// Every destination, by Service and port. Shared by all proxies of the agent.
+/// Service, port, and whether its endpoints are IPv6.
+type Key = (ObjectName, u16, bool);
+
+fn key(backend: &Backend) -> Key {
+    (backend.name.clone(), backend.port, backend.is_ipv6)
+}
+
+/// Every destination, by Service, port and family. Shared by all proxies of the agent.
 #[derive(Debug, Default)]
 pub struct Destinations {
-    known: Mutex<HashMap<(ObjectName, u16), Arc<Destination>>>,
+    known: Mutex<HashMap<Key, Arc<Destination>>>,
     /// What those had counted that are gone; locked after `known`, so that everything is in one of them.
     gone: Mutex<HashMap<ObjectName, Counted>>,
 }
@@ -146,6 +161,17 @@ pub struct Destinations {
 struct Counted {
     opened: u64,
     ejections: u64,
+    mirrors_sent: u64,
+    mirrors_failed: u64,
+}
+
+impl Counted {
+    const fn add(&mut self, other: Self) {
+        self.opened += other.opened;
+        self.ejections += other.ejections;
+        self.mirrors_sent += other.mirrors_sent;
+        self.mirrors_failed += other.mirrors_failed;
+    }
 }
 
 /// Services that are gone and told apart; the rest is forgotten, which so many removals may cost.
@@ -154,10 +180,9 @@ const GONE_MAX: usize = 8_192;
 impl Destinations {
     /// The destination that a backend stands for, with what the backend says in force.
     pub(super) fn of(&self, backend: &Arc<Backend>, now: Instant) -> Arc<Destination> {
-        let key = (backend.name.clone(), backend.port);
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let destination = known
-            .entry(key)
+            .entry(key(backend))
             .or_insert_with(|| Arc::new(Destination::new(backend, now)));
         let destination = Arc::clone(destination);
         drop(known);
@@ -165,29 +190,34 @@ impl Destinations {
         destination
     }
 
-    /// Lets go of those that no table in force names.
-    pub(super) fn sweep(&self) {
+    /// Puts what a new table says in force, and lets go of those that it does not name. One that no request has gone to begins
+    /// with its first.
+    pub(super) fn follow(&self, table: &RouteTable, now: Instant) {
+        let mut named: HashMap<Key, &Arc<Backend>> = HashMap::new();
+        for backend in table.backends() {
+            named.insert(key(backend), backend);
+        }
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let mut gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
-        known.retain(|(service, _), destination| {
-            let current = destination.current.lock();
-            let current = current.unwrap_or_else(PoisonError::into_inner);
-            let is_named = current.backend.strong_count() > 0;
-            if !is_named && (gone.len() < GONE_MAX || gone.contains_key(service)) {
-                let last = destination.counted();
-                let sum = gone.entry(service.clone()).or_default();
-                sum.opened += last.opened;
-                sum.ejections += last.ejections;
+        known.retain(|key, destination| {
+            if let Some(backend) = named.get(key) {
+                destination.follow(backend, now);
+                return true;
             }
-            is_named
+            let (service, ..) = key;
+            if gone.len() < GONE_MAX || gone.contains_key(service) {
+                let sum = gone.entry(service.clone()).or_default();
+                sum.add(destination.counted());
+            }
+            false
         });
     }
 
-    /// Connections to endpoints and what befell these; a Service may stand there more than once.
+    /// What is counted here and not call by call; a Service may stand there more than once.
     #[must_use]
     pub fn upstream(&self) -> Vec<UpstreamSeries> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let living = known.iter().map(|((service, _), destination)| {
+        let living = known.iter().map(|((service, ..), destination)| {
             let active = destination.figures.active();
             upstream_series(service, destination.counted(), active)
         });
@@ -214,8 +244,8 @@ impl Destinations {
 
     /// A destination, if requests have gone to it.
     #[must_use]
-    pub fn get(&self, service: &ObjectName, port: u16) -> Option<Arc<Destination>> {
+    pub fn get(&self, service: &ObjectName, port: u16, is_ipv6: bool) -> Option<Arc<Destination>> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(&(service.clone(), port)).map(Arc::clone)
+        known.get(&(service.clone(), port, is_ipv6)).map(Arc::clone)
     }
 }

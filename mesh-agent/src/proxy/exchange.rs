@@ -13,6 +13,7 @@ use super::call::{Call, Halt, timeout_reply};
 use super::clock;
 use super::deliver::deliver;
 use super::fallback::{self, Failing};
+use super::mirror;
 use super::record::Record;
 use super::reply::Reply;
 use super::session::Context;
@@ -40,6 +41,15 @@ impl From<Halt> for Stopped {
     fn from(halt: Halt) -> Self {
         Self::Halted(halt)
     }
+}
+
+/// What follows a failed try.
+#[derive(Clone, Copy, Debug, Default)]
+struct Policy<'p> {
+    /// Which failures are tried again.
+    retry: Option<&'p Retry>,
+    /// Whether a fallback answers when the last retry has failed.
+    is_replaced: bool,
 }
 
 /// Serves one request to its end.
@@ -115,7 +125,7 @@ fn meet(context: &Context, port: &RoutedPort, head: &request::Parts) -> Result<A
 
 /// Everything between the rule and the answer.
 async fn serve(
-    context: &Context,
+    context: &Arc<Context>,
     call: &mut Call,
     rule: &Rule,
     mut head: request::Parts,
@@ -136,8 +146,15 @@ async fn serve(
         uri: head.uri,
         headers: head.headers,
     };
-    let retry = rule.traffic.retry.as_ref();
-    let mut answered = try_backend(context, call, backend, retry, &head).await;
+    if !rule.mirrors.is_empty() || !share.mirrors.is_empty() {
+        let copies = mirror::start(context, rule, share, &head);
+        call.upload.copy_to(copies);
+    }
+    let policy = Policy {
+        retry: rule.traffic.retry.as_ref(),
+        is_replaced: fallback::of(rule, Failing::Retries).is_some(),
+    };
+    let mut answered = try_backend(context, call, backend, policy, &head).await;
     if let Err((stopped, failing)) = answered {
         answered = match fallback::of(rule, failing) {
             None => Err((stopped, failing)),
@@ -146,7 +163,7 @@ async fn serve(
                 match fallback::backend(rule, fallback) {
                     Ok(backend) if call.upload.is_replayable() => {
                         call.upload.restart();
-                        try_backend(context, call, backend, None, &head).await
+                        try_backend(context, call, backend, Policy::default(), &head).await
                     }
                     Ok(_) => Err((stopped, failing)),
                     Err(reply) => Err((Stopped::Reply(reply), failing)),
@@ -198,9 +215,10 @@ async fn try_backend(
     context: &Context,
     call: &mut Call,
     backend: &Arc<Backend>,
-    retry: Option<&Retry>,
+    policy: Policy<'_>,
     head: &Head,
 ) -> Result<Box<Answer>, (Stopped, Failing)> {
+    let retry = policy.retry;
     let destination = context.proxy.destinations().of(backend, clock::now());
     let permit = destination.breaker.take(Resource::Request);
     let Some(permit) = permit else {
@@ -251,7 +269,7 @@ async fn try_backend(
         };
         let next = tries.next_try(retry, &report, &call.deadline, &destination.budget);
         let (NextTry::Retry(pause) | NextTry::Resend(pause)) = next else {
-            return give_up(call, &tries, next, *failed);
+            return give_up(call, (&tries, policy), next, *failed);
         };
         give_back(call, *failed);
         call.upload.restart();
@@ -298,7 +316,7 @@ fn wish<'w>(
 /// The caller gets what the last try has brought.
 fn give_up(
     call: &mut Call,
-    tries: &Tries,
+    (tries, policy): (&Tries, Policy<'_>),
     next: NextTry,
     failed: Failed,
 ) -> Result<Box<Answer>, (Stopped, Failing)> {
@@ -308,7 +326,16 @@ fn give_up(
     };
     let label = stop.label().or_else(|| tries.result_label(false));
     note_retry(&mut call.record, label);
+    let exhausted = Failing::Nothing.or_exhausted(stop);
     match failed.instead {
+        Instead::Answer(answer) if policy.is_replaced && exhausted == Failing::Retries => {
+            let code = attempt::code_of(&answer).unwrap_or(Code::Unknown);
+            answer.upstream.ended(call, code, Verdict::Status(code));
+            // What the caller gets if the fallback cannot answer either.
+            let message = "every try failed".to_owned();
+            let reply = Reply::new(LocalReply::Fallback, message).with_code(code);
+            Err((Stopped::Reply(reply), exhausted))
+        }
         Instead::Answer(answer) => Ok(answer),
         Instead::Reply(reply) => {
             let failing = Failing::of(&reply).or_exhausted(stop);
@@ -324,7 +351,9 @@ fn note_retry(record: &mut Record, label: Option<&'static str>) {
 
 fn note_replaced(record: &mut Record, stopped: &Stopped) {
     let reason = match stopped {
-        Stopped::Reply(reply) => Some(reply.reason),
+        Stopped::Reply(reply) => {
+            Some(reply.reason).filter(|reason| *reason != LocalReply::Fallback)
+        }
         Stopped::Halted(_) => None,
     };
     record.note(|outcome| {

@@ -30,7 +30,17 @@ impl Failing {
             LocalReply::NoEndpoint => Self::NoEndpoint,
             LocalReply::ConnectFailure => Self::Connect,
             LocalReply::CircuitOpen => Self::CircuitOpen,
-            _ => Self::Nothing,
+            LocalReply::Connect
+            | LocalReply::NoRoute
+            | LocalReply::NoBackend
+            | LocalReply::RateLimited
+            | LocalReply::Fault
+            | LocalReply::Timeout
+            | LocalReply::StreamIdle
+            | LocalReply::UpstreamReset
+            | LocalReply::ConnectionLost
+            | LocalReply::Fallback
+            | LocalReply::Malformed => Self::Nothing,
         }
     }
 

@@ -178,6 +178,12 @@ impl Drop for Record {
         self.figures.calls.fetch_sub(1, Ordering::Relaxed);
         if let Some(mut outcome) = self.outcome.take() {
             outcome.duration = super::clock::now().saturating_duration_since(outcome.started);
+            // A try that was cut off with its call has lasted as long.
+            if let Some(last) = outcome.attempts.last_mut()
+                && last.duration.is_zero()
+            {
+                last.duration = outcome.duration.saturating_sub(last.started);
+            }
             self.outcomes.push(outcome);
         }
     }

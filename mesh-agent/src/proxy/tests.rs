@@ -5,3 +5,4 @@ mod limits;
 mod relay;
 mod retries;
 mod support;
+mod telemetry;

@@ -107,12 +107,26 @@ struct Makings {
     dial: Dial,
     limits: WireLimits,
     times: PoolTimes,
+    entries: Mutex<HashMap<PoolKey, Arc<Entry>>>,
+}
+
+impl Makings {
+    /// Forgets an entry that nobody but its caller uses, when its last connection has ended.
+    fn forget(&self, entry: &Arc<Entry>) {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        // The table's own reference and the caller's.
+        let is_known = entries
+            .get(&entry.key())
+            .is_some_and(|known| Arc::ptr_eq(known, entry));
+        if is_known && Arc::strong_count(entry) == 2 {
+            entries.remove(&entry.key());
+        }
+    }
 }
 
 /// The connections of one proxy.
 pub(super) struct Pool {
     makings: Arc<Makings>,
-    entries: Mutex<HashMap<PoolKey, Arc<Entry>>>,
 }
 
 /// For whom a connection is made.
@@ -139,8 +153,8 @@ impl Pool {
                 dial,
                 limits,
                 times,
+                entries: Mutex::default(),
             }),
-            entries: Mutex::default(),
         }
     }
 
@@ -168,10 +182,18 @@ impl Pool {
         }
     }
 
+    /// Endpoints and kinds of callers that there are connections for.
+    #[cfg(test)]
+    pub(super) fn entries(&self) -> usize {
+        let entries = self.makings.entries.lock();
+        entries.unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     /// Lets connections to endpoints that `is_known` does not know end when their last stream does.
     pub(super) fn retire(&self, is_known: impl Fn(SocketAddr) -> bool) {
         let mut gone = vec![];
-        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let entries = self.makings.entries.lock();
+        let mut entries = entries.unwrap_or_else(PoisonError::into_inner);
         entries.retain(|key, entry| {
             let is_kept = is_known(key.endpoint);
             if !is_kept {
@@ -186,7 +208,8 @@ impl Pool {
     }
 
     fn entry(&self, key: PoolKey) -> Arc<Entry> {
-        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let entries = self.makings.entries.lock();
+        let mut entries = entries.unwrap_or_else(PoisonError::into_inner);
         let entry = entries.entry(key);
         Arc::clone(entry.or_insert_with(|| Arc::new(Entry::new(key, &self.makings))))
     }

@@ -116,6 +116,19 @@ impl Rule {
     }
 }
 
+impl Rule {
+    /// Every backend that its requests and their copies may go to.
+    pub fn backends(&self) -> impl Iterator<Item = &Arc<Backend>> {
+        let shares = self.backends.iter().flat_map(|share| {
+            let copies = share.mirrors.iter().map(|mirror| &mirror.to);
+            std::iter::once(&share.to).chain(copies)
+        });
+        let copies = self.mirrors.iter().map(|mirror| &mirror.to);
+        let all = shares.chain(copies).chain(&self.fallback);
+        all.filter_map(|to| to.as_ref().ok())
+    }
+}
+
 impl Mirror {
     /// Whether a request is copied; `random` is uniform over all its values.
     #[must_use]

@@ -34,6 +34,11 @@ impl RouteTable {
         Self { ports }
     }
 
+    /// Every backend that a request may go to, most of them more than once.
+    pub fn backends(&self) -> impl Iterator<Item = &Arc<Backend>> {
+        self.ports.values().flat_map(|port| port.backends())
+    }
+
     /// Its ports, in no order.
     pub fn ports(&self) -> impl Iterator<Item = (SocketAddr, &Arc<RoutedPort>)> {
         self.ports.iter().map(|(at, port)| (*at, port))
@@ -66,5 +71,11 @@ impl RoutedPort {
     pub fn rules(&self, caller_namespace: Option<&str>) -> &RuleSet {
         let own = caller_namespace.and_then(|namespace| self.consumers.get(namespace));
         own.unwrap_or(&self.producer)
+    }
+    fn backends(&self) -> impl Iterator<Item = &Arc<Backend>> {
+        let sets = std::iter::once(&self.producer).chain(self.consumers.values());
+        let rules = sets.flat_map(RuleSet::rules);
+        let named = rules.flat_map(|rule| rule.backends());
+        std::iter::once(&self.backend).chain(named)
     }
 }

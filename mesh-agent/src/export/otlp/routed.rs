@@ -141,7 +141,7 @@ mod tests {
             response_bytes: 2,
             parent,
             reasons: reason::SAMPLED,
-            routed: None,
+            routed: Some(Box::new(call.clone())),
         };
         let all = spans(&rpc, &call, &IDS).into_iter();
         all.map(|(workload, span)| {
@@ -202,7 +202,7 @@ mod tests {
         assert_eq!(whole.parent_span_id.to_bytes(), [6; 8]);
         assert!(whole.parent_span_is_remote && !first.parent_span_is_remote);
 
-        let [alone, ..] = call(None, None).try_into().unwrap();
+        let [alone, _, _] = call(None, None).try_into().unwrap();
         assert_eq!(alone.span_context.trace_id(), IDS.trace);
     }
 }

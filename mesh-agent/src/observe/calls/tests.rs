@@ -4,13 +4,11 @@ use super::methods::METHODS_MAX;
 use super::{Calls, SERIES_MAX, SERVICES_MAX, ServiceSeries, UpstreamSeries};
 use crate::observe::{
     AttemptOutcome, CallOutcome, DestinationLabels, LocalReply, OpenCalls, Replaced, SessionCalls,
-    SourceLabels,
 };
 use http::uri::PathAndQuery;
 use mesh_common::meter::StatusCode;
 use proptest::prelude::*;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 const RESERVE: &str = "/shop.Inventory/Reserve";
 
@@ -23,45 +21,15 @@ fn service(name: &str) -> Arc<DestinationLabels> {
 }
 
 fn attempt(name: &str, status: StatusCode) -> AttemptOutcome {
-    AttemptOutcome {
-        destination: service(name),
-        endpoint: ([10, 0, 0, 1], 50_051).into(),
-        started: Duration::ZERO,
-        duration: Duration::from_millis(1),
-        status,
-        is_answered: true,
-        is_timed_out: false,
-    }
+    AttemptOutcome::answered(service(name), status)
 }
 
-/// A call that one try has answered.
-fn call(path: &str, status: StatusCode) -> CallOutcome {
-    CallOutcome {
-        source: Arc::new(SourceLabels {
-            workload: "order".into(),
-            namespace: "shop".into(),
-        }),
-        destination: service("inventory"),
-        path: Some(path.parse::<PathAndQuery>().unwrap()),
-        is_grpc: true,
-        started: Instant::now(),
-        duration: Duration::from_millis(2),
-        first_response: Some(Duration::from_millis(1)),
-        status,
-        http_status: 200,
-        local_reply: None,
-        request_bytes: 10,
-        response_bytes: 100,
-        request_messages: 1,
-        response_messages: 1,
-        attempts: vec![attempt("inventory", status)],
-        retry: None,
-        timeout: None,
-        is_delayed: false,
-        replaced: None,
-        parent: None,
-        span: None,
-    }
+fn call(path: &'static str, status: StatusCode) -> CallOutcome {
+    CallOutcome::answered(PathAndQuery::from_static(path), status)
+}
+
+fn call_of(path: &str, status: StatusCode) -> CallOutcome {
+    CallOutcome::answered(path.parse().unwrap(), status)
 }
 
 /// A call that the mesh has answered without a try.
@@ -132,7 +100,7 @@ fn a_method_is_a_label_from_the_first_answer_other_than_unimplemented() {
 fn a_caller_cannot_make_up_labels_without_end() {
     let mut calls = Calls::default();
     for number in 0..METHODS_MAX + 10 {
-        calls.add(&call(&format!("/a.B/M{number}"), StatusCode::Ok));
+        calls.add(&call_of(&format!("/a.B/M{number}"), StatusCode::Ok));
     }
     let others = ("_OTHER".to_owned(), StatusCode::Ok, 10);
     let counted = counted(&calls);
@@ -263,7 +231,6 @@ fn tries_that_took_too_long_are_counted_though_the_call_did_not() {
 fn what_is_open_and_what_is_connected_joins_what_has_ended() {
     let mut calls = Calls::default();
     calls.add(&call(RESERVE, StatusCode::Ok));
-    calls.add_mirrored(&service("shadow"), "success");
     let open = OpenCalls::default();
     let outcome = call(RESERVE, StatusCode::Ok);
     let session = open.join(outcome.source, outcome.destination);
@@ -273,15 +240,22 @@ fn what_is_open_and_what_is_connected_joins_what_has_ended() {
         SessionCalls::begin(&session, path),
         SessionCalls::begin(&session, PathAndQuery::from_static("/a.B/Unknown")),
     );
-    let upstream = |active| UpstreamSeries {
-        service: "inventory".into(),
+    let upstream = |service: &str, active, mirrors_sent| UpstreamSeries {
+        service: service.into(),
         namespace: "shop".into(),
         active,
         opened: 5,
         ejections: 1,
+        mirrors_sent,
+        mirrors_failed: 0,
     };
+    let all = [
+        upstream("inventory", 2, 0),
+        upstream("inventory", 3, 0),
+        upstream("shadow", 1, 4),
+    ];
 
-    let figures = calls.figures(&open.series(), &[upstream(2), upstream(3)]);
+    let figures = calls.figures(&open.series(), &all);
 
     let active: Vec<_> = figures
         .rpcs
@@ -294,7 +268,11 @@ fn what_is_open_and_what_is_connected_joins_what_has_ended() {
     };
     assert_eq!(inventory.connections_active, 5);
     assert_eq!((inventory.connections_opened, inventory.ejections), (10, 2));
-    assert_eq!(shadow.mirrored["success"], 1);
+    assert!(inventory.mirrored.is_empty());
+    assert_eq!(
+        shadow.mirrored.iter().collect::<Vec<_>>(),
+        [(&"success", &4)]
+    );
 }
 
 proptest! {
@@ -306,7 +284,7 @@ proptest! {
         let mut calls = Calls::default();
         let mut before: Vec<(String, StatusCode, u64)> = vec![];
         for (number, (method, status)) in all.iter().enumerate() {
-            calls.add(&call(&format!("/a.B/M{method}"), statuses[*status]));
+            calls.add(&call_of(&format!("/a.B/M{method}"), statuses[*status]));
             let now = counted(&calls);
             prop_assert_eq!(now.iter().map(|(.., count)| *count).sum::<u64>(), number as u64 + 1);
             for (method, status, count) in before {

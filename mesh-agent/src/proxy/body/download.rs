@@ -1,10 +1,10 @@
 //! An endpoint's body on its way to the caller.
 
+use super::backlog::Backlog;
 use super::{Finish, MessageCount};
 use crate::grpc::Code;
 use crate::proxy::reply::GRPC_STATUS;
 use crate::proxy::wire::{Cut, Piece, Receiver, Sender};
-use bytes::Bytes;
 use http::HeaderMap;
 use std::task::{Context, Poll, ready};
 
@@ -22,10 +22,11 @@ pub(in crate::proxy) enum DownloadCut {
 pub(in crate::proxy) struct Download {
     body: Receiver,
     count: MessageCount,
-    piece: Bytes,
+    backlog: Backlog,
     finish: Option<Finish>,
     /// `grpc-status` of the trailers.
     code: Option<Code>,
+    cut: Option<Cut>,
 }
 
 impl Download {
@@ -34,9 +35,10 @@ impl Download {
         Self {
             body,
             count: MessageCount::default(),
-            piece: Bytes::new(),
+            backlog: Backlog::default(),
             finish: None,
             code: None,
+            cut: None,
         }
     }
 
@@ -71,7 +73,7 @@ impl Download {
 
     /// Waits for the first piece after the head, whatever it is, without passing it on.
     pub(in crate::proxy) fn poll_first(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Cut>> {
-        if self.piece.is_empty() && self.finish.is_none() {
+        if self.backlog.is_empty() && self.finish.is_none() {
             ready!(self.take(cx))?;
         }
         Poll::Ready(Ok(()))
@@ -84,14 +86,21 @@ impl Download {
         to: &mut Sender,
     ) -> Poll<Result<(), DownloadCut>> {
         loop {
-            while !self.piece.is_empty() {
-                let is_last = matches!(self.finish, Some(Finish::Plain));
-                let sent = to.poll_send(cx, &mut self.piece, is_last);
-                let bytes = ready!(sent).map_err(DownloadCut::Caller)?;
-                self.body.release(bytes);
-                if self.piece.is_empty() && is_last {
+            while !self.backlog.front.is_empty() {
+                let is_last =
+                    self.backlog.is_front_last() && matches!(self.finish, Some(Finish::Plain));
+                let Poll::Ready(sent) = to.poll_send(cx, &mut self.backlog.front, is_last) else {
+                    self.absorb(cx);
+                    return Poll::Pending;
+                };
+                self.body.release(sent.map_err(DownloadCut::Caller)?);
+                if self.backlog.front.is_empty() && is_last {
                     return Poll::Ready(Ok(()));
                 }
+            }
+            if !self.backlog.is_empty() {
+                self.backlog.advance();
+                continue;
             }
             if let Some(finish) = self.finish.take() {
                 self.finish = Some(Finish::Plain);
@@ -101,7 +110,22 @@ impl Download {
                 };
                 return Poll::Ready(to.finish(trailers).map_err(DownloadCut::Caller));
             }
+            if let Some(cut) = self.cut {
+                return Poll::Ready(Err(DownloadCut::Endpoint(cut)));
+            }
             ready!(self.take(cx)).map_err(DownloadCut::Endpoint)?;
+        }
+    }
+
+    /// Takes what there is though it cannot be sent yet.
+    fn absorb(&mut self, cx: &mut Context<'_>) {
+        while self.finish.is_none() && self.cut.is_none() {
+            match self.take(cx) {
+                Poll::Ready(Ok(())) => {}
+                // What came before it is sent first.
+                Poll::Ready(Err(cut)) => self.cut = Some(cut),
+                Poll::Pending => return,
+            }
         }
     }
 
@@ -109,7 +133,7 @@ impl Download {
         match ready!(self.body.poll_piece(cx))? {
             Piece::Data(data) => {
                 self.count.feed(&data);
-                self.piece = data;
+                self.backlog.push(data);
                 if self.body.is_ended() {
                     self.finish = Some(Finish::Plain);
                 }

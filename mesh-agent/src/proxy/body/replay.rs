@@ -1,76 +1,68 @@
-//! What was sent of a request, kept until nobody can ask for it once more.
+//! What was taken of a request, kept until nobody can ask for it once more.
 
 use bytes::Bytes;
 
 /// Bytes of a request's body that are kept (issue 5; gRFC A6 leaves it to the implementation).
-pub(super) const REPLAY_BYTES_MAX: usize = 64 << 10;
+const REPLAY_BYTES_MAX: usize = 64 << 10;
 
-/// Data kept for other tries. Kept pieces share the memory of what was received.
+/// Data kept for other tries: a copy, since what was received shares memory with much else.
 #[derive(Debug)]
 pub(super) struct Replay {
-    pieces: Vec<Bytes>,
-    bytes: usize,
+    data: Vec<u8>,
     is_kept: bool,
 }
 
 impl Replay {
     pub(super) const fn new() -> Self {
         Self {
-            pieces: vec![],
-            bytes: 0,
+            data: vec![],
             is_kept: true,
         }
     }
 
     /// Keeps a piece. If that is too much, nothing is kept any more.
-    pub(super) fn keep(&mut self, piece: &Bytes) {
+    pub(super) fn keep(&mut self, piece: &[u8]) {
         if !self.is_kept {
             return;
         }
-        self.bytes += piece.len();
-        if self.bytes > REPLAY_BYTES_MAX {
+        if self.data.len() + piece.len() > REPLAY_BYTES_MAX {
             self.forget();
             return;
         }
-        self.pieces.push(piece.clone());
+        self.data.extend_from_slice(piece);
     }
 
     /// Lets go of everything: there will be no other try.
     pub(super) fn forget(&mut self) {
         self.is_kept = false;
-        self.pieces = vec![];
+        self.data = vec![];
     }
 
-    /// Whether everything that was received is still there.
+    /// Whether everything that was taken is still there.
     pub(super) const fn is_complete(&self) -> bool {
         self.is_kept
     }
 
-    /// The piece at this place.
-    pub(super) fn piece(&self, place: usize) -> Option<&Bytes> {
-        self.pieces.get(place)
-    }
-
-    /// Pieces kept.
-    pub(super) const fn len(&self) -> usize {
-        self.pieces.len()
+    /// All of it, to be sent once more.
+    pub(super) fn again(&self) -> Bytes {
+        Bytes::copy_from_slice(&self.data)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::{REPLAY_BYTES_MAX, Replay};
-    use bytes::Bytes;
 
     #[test]
     fn what_is_more_than_the_buffer_is_not_kept_at_all() {
         let mut replay = Replay::new();
-        replay.keep(&Bytes::from(vec![0; REPLAY_BYTES_MAX]));
+        replay.keep(&vec![0; REPLAY_BYTES_MAX - 1]);
+        replay.keep(&[7]);
         assert!(replay.is_complete());
-        assert_eq!(replay.len(), 1);
+        assert_eq!(replay.again().len(), REPLAY_BYTES_MAX);
 
-        replay.keep(&Bytes::from_static(b"x"));
+        replay.keep(b"x");
         assert!(!replay.is_complete());
-        assert!(replay.piece(0).is_none());
+        assert!(replay.again().is_empty());
     }
 }

@@ -1,9 +1,10 @@
 //! The caller's body on its way to an endpoint, and again to another one if the first try fails.
 
+use super::backlog::Backlog;
 use super::replay::Replay;
 use super::{Finish, MessageCount};
+use crate::proxy::mirror::{Copied, Copies};
 use crate::proxy::wire::{Cut, Piece, Receiver, Sender};
-use bytes::Bytes;
 use std::task::{Context, Poll, ready};
 
 /// Who cut an upload short.
@@ -23,13 +24,11 @@ pub(in crate::proxy) struct Upload {
     count: MessageCount,
     /// How the caller ended it, if it has.
     finish: Option<Finish>,
-    /// What is being sent.
-    piece: Bytes,
-    /// Whether the caller may send as much again once `piece` is sent.
+    backlog: Backlog,
+    /// Whether the backlog's front is sent for the first time, so that the caller may send as much again.
     is_fresh: bool,
-    /// Kept pieces that this try has sent.
-    place: usize,
     is_sent: bool,
+    copies: Copies,
 }
 
 impl Upload {
@@ -41,10 +40,18 @@ impl Upload {
             replay: Replay::new(),
             count: MessageCount::default(),
             finish,
-            piece: Bytes::new(),
-            is_fresh: false,
-            place: 0,
+            backlog: Backlog::default(),
+            is_fresh: true,
             is_sent: false,
+            copies: vec![],
+        }
+    }
+
+    /// What is taken from now on goes to these, too.
+    pub(in crate::proxy) fn copy_to(&mut self, copies: Copies) {
+        self.copies = copies;
+        if matches!(self.finish, Some(Finish::Plain)) {
+            self.copy(&Copied::End(None));
         }
     }
 
@@ -70,21 +77,27 @@ impl Upload {
 
     /// There will be no other try.
     pub(in crate::proxy) fn commit(&mut self) {
-        if self.place >= self.replay.len() {
-            self.replay.forget();
-        }
+        self.replay.forget();
     }
 
     /// Starts from the beginning, for another try. Only while it is replayable.
     pub(in crate::proxy) fn restart(&mut self) {
-        self.release();
-        self.piece = Bytes::new();
-        self.place = 0;
+        // What was taken and not sent is part of what is kept.
+        let mut unsent = self.backlog.rest_len();
+        if self.is_fresh {
+            unsent += self.backlog.front.len();
+        }
+        if unsent > 0 {
+            self.body.release(unsent);
+        }
+        self.backlog.clear();
+        self.backlog.push(self.replay.again());
+        self.is_fresh = false;
         self.is_sent = false;
     }
 
     /// Nobody takes what is left of it.
-    pub(in crate::proxy) fn abandon(&mut self) {
+    pub(in crate::proxy) const fn abandon(&mut self) {
         self.is_sent = true;
     }
 
@@ -95,22 +108,24 @@ impl Upload {
         to: &mut Sender,
     ) -> Poll<Result<(), UploadCut>> {
         loop {
-            while !self.piece.is_empty() {
-                let is_last = self.is_last();
-                let sent = to.poll_send(cx, &mut self.piece, is_last);
-                let bytes = ready!(sent).map_err(|_| UploadCut::Endpoint)?;
+            while !self.backlog.front.is_empty() {
+                let is_last =
+                    self.backlog.is_front_last() && matches!(self.finish, Some(Finish::Plain));
+                let Poll::Ready(sent) = to.poll_send(cx, &mut self.backlog.front, is_last) else {
+                    return self.absorb(cx).map_err(UploadCut::Caller);
+                };
+                let bytes = sent.map_err(|_| UploadCut::Endpoint)?;
                 if self.is_fresh {
                     self.body.release(bytes);
                 }
-                if self.piece.is_empty() && is_last {
+                if self.backlog.front.is_empty() && is_last {
                     self.is_sent = true;
                     return Poll::Ready(Ok(()));
                 }
             }
-            if let Some(kept) = self.replay.piece(self.place) {
-                self.piece = kept.clone();
-                self.is_fresh = false;
-                self.place += 1;
+            self.is_fresh = true;
+            if !self.backlog.is_empty() {
+                self.backlog.advance();
             } else if let Some(finish) = &self.finish {
                 let trailers = match finish {
                     Finish::Plain => None,
@@ -124,35 +139,47 @@ impl Upload {
         }
     }
 
+    /// Takes what there is though it cannot be sent yet. Never ready but with an error.
+    fn absorb(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Cut>> {
+        while self.finish.is_none() {
+            ready!(self.take(cx))?;
+        }
+        Poll::Pending
+    }
+
     /// Takes the next piece from the caller.
     fn take(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Cut>> {
         match ready!(self.body.poll_piece(cx))? {
             Piece::Data(data) => {
                 self.count.feed(&data);
                 self.replay.keep(&data);
-                self.place = self.replay.len();
-                self.piece = data;
-                self.is_fresh = true;
+                if !self.copies.is_empty() {
+                    self.copy(&Copied::Data(data.clone()));
+                }
+                self.backlog.push(data);
                 if self.body.is_ended() {
-                    self.finish = Some(Finish::Plain);
+                    self.ends(Finish::Plain);
                 }
             }
-            Piece::Trailers(trailers) => self.finish = Some(Finish::Trailers(trailers)),
-            Piece::End => self.finish = Some(Finish::Plain),
+            Piece::Trailers(trailers) => self.ends(Finish::Trailers(trailers)),
+            Piece::End => self.ends(Finish::Plain),
         }
         Poll::Ready(Ok(()))
     }
 
-    /// Whether the end follows `piece`.
-    fn is_last(&self) -> bool {
-        matches!(self.finish, Some(Finish::Plain)) && self.place >= self.replay.len()
+    fn ends(&mut self, finish: Finish) {
+        if !self.copies.is_empty() {
+            self.copy(&Copied::End(match &finish {
+                Finish::Plain => None,
+                Finish::Trailers(trailers) => Some(trailers.clone()),
+            }));
+        }
+        self.finish = Some(finish);
     }
 
-    /// What was taken and not sent, nobody gives back later.
-    fn release(&mut self) {
-        if self.is_fresh && !self.piece.is_empty() {
-            self.body.release(self.piece.len());
-        }
-        self.is_fresh = false;
+    /// A copy that cannot keep up gets no more.
+    fn copy(&mut self, piece: &Copied) {
+        self.copies
+            .retain(|copy| copy.try_send(piece.clone()).is_ok());
     }
 }

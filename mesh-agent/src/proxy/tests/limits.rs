@@ -1,7 +1,6 @@
 //! What a peer may make the proxy do.
 
 use super::support::*;
-use crate::lifecycle::Drain;
 use crate::model::CallTraffic;
 use crate::route::RouteTable;
 use h2::Reason;
@@ -68,7 +67,7 @@ async fn one_connection_s_flood_does_not_disturb_another() {
     let ping = [0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8];
     for _ in 0..100 {
         // It is cut off at some point.
-        if flood.write_all(&ping).await.is_err() {}
+        flood.write_all(&ping).await.ok();
         let answer = unary(&caller, request("/shop.Cart/Add"), b"x")
             .await
             .unwrap();
@@ -124,7 +123,7 @@ async fn a_drain_lets_calls_finish_and_takes_no_new_ones() {
     let caller = mesh.caller().await;
     let (response, mut sender) = open(&caller, request("/shop.Cart/Add")).await;
     sender.send_data(message(b"x"), true).unwrap();
-    let drain = std::mem::replace(&mut mesh.drain, Drain::new());
+    let drain = std::mem::take(&mut mesh.drain);
     let drained = tokio::spawn(drain.finish(Duration::from_secs(60)));
 
     // The first GOAWAY takes every stream; the second one, a round trip later, none.
@@ -140,14 +139,18 @@ async fn a_drain_lets_calls_finish_and_takes_no_new_ones() {
 
 #[tokio::test]
 async fn a_drain_that_takes_too_long_cuts_calls_off() {
-    let endpoint = endpoint(|_served| std::future::pending()).await;
+    let endpoint = endpoint(|served| async move {
+        let _unanswered = served;
+        std::future::pending::<()>().await;
+    })
+    .await;
     let mut mesh = Mesh::new(&[endpoint], CallTraffic::default());
     let caller = mesh.caller().await;
     let (response, _sender) = open(&caller, request("/shop.Cart/Add")).await;
     while mesh.shared.figures.calls() == 0 {
         tokio::task::yield_now().await;
     }
-    let drain = std::mem::replace(&mut mesh.drain, Drain::new());
+    let drain = std::mem::take(&mut mesh.drain);
 
     assert!(!drain.finish(Duration::ZERO).await);
 

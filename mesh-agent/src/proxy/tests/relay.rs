@@ -121,7 +121,7 @@ async fn a_thousand_streams_share_a_connection_and_find_room_upstream() {
         assert_eq!(answer.unwrap().code(), "0");
     }
     let name = crate::model::ObjectName::new("shop", "cart");
-    let destination = mesh.shared.destinations.get(&name, 80).unwrap();
+    let destination = mesh.shared.destinations.get(&name, 80, false).unwrap();
     assert!(destination.figures.active() >= 10);
     assert!(destination.figures.opened() <= 20);
 }
@@ -190,4 +190,72 @@ async fn what_is_not_grpc_passes_too() {
 
     assert_eq!(answer.head.status, 201);
     assert_eq!(answer.body, b"created");
+}
+
+#[tokio::test]
+async fn a_stream_of_many_small_messages_waits_for_an_endpoint_that_does_not_read() {
+    let (release, released) = tokio::sync::watch::channel(false);
+    let endpoint = endpoint(move |mut served| {
+        let mut released = released.clone();
+        async move {
+            released.wait_for(|now| *now).await.unwrap();
+            let body = served.body().await;
+            served.answer(&u32::try_from(body.len()).unwrap().to_be_bytes(), "0");
+        }
+    })
+    .await;
+    let mesh = Mesh::new(&[endpoint], CallTraffic::default());
+    let caller = mesh.caller().await;
+    let (response, mut sender) = open(&caller, request("/shop.Cart/Log")).await;
+    let small = message(b"line");
+    // More frames than `h2` keeps by default, of less than the windows hold.
+    for _ in 0..20_000 {
+        sender.send_data(small.clone(), false).unwrap();
+    }
+    sender.send_data(Bytes::new(), true).unwrap();
+    // Another call on the same connections is not held up.
+    release.send(true).unwrap();
+
+    let answer = read(response).await.unwrap();
+
+    assert_eq!(answer.code(), "0");
+    assert_eq!(answer.body, message(&180_000_u32.to_be_bytes()));
+}
+
+#[tokio::test]
+async fn a_copy_goes_to_the_mirror_and_its_answer_nowhere() {
+    let (told, mut seen) = tokio::sync::mpsc::unbounded_channel();
+    let copied = endpoint(move |mut served| {
+        let told = told.clone();
+        async move {
+            told.send(served.body().await).unwrap();
+            served.fail("13");
+        }
+    })
+    .await;
+    let serving = endpoint(|mut served| async move {
+        served.body().await;
+        served.answer(b"ok", "0");
+    })
+    .await;
+    let to = backend(&[serving], Default::default());
+    let mut mirrored = (*backend(&[copied], Default::default())).clone();
+    mirrored.name = crate::model::ObjectName::new("shop", "copy");
+    let mut rule = rule(&to, CallTraffic::default());
+    rule.mirrors = Box::new([crate::route::Mirror {
+        to: Ok(std::sync::Arc::new(mirrored)),
+        numerator: 1,
+        denominator: 1,
+    }]);
+    let mesh = Mesh::with(table(&to, rule), Default::default());
+    let caller = mesh.caller().await;
+
+    let answer = unary(&caller, request("/shop.Cart/Add"), b"x")
+        .await
+        .unwrap();
+
+    assert_eq!(answer.code(), "0");
+    assert_eq!(seen.recv().await.unwrap(), message(b"x"));
+    mesh.is_quiet().await;
+    assert_eq!(mesh.outcomes().len(), 1);
 }

@@ -134,6 +134,7 @@ pub(super) fn backend(endpoints: &[SocketAddr], traffic: BackendTraffic) -> Arc<
     Arc::new(Backend {
         name: ObjectName::new("shop", "cart"),
         port: 80,
+        is_ipv6: false,
         endpoints: endpoints.collect(),
         traffic,
         set_by: BackendSetBy::default(),
@@ -226,7 +227,11 @@ impl Mesh {
 
     /// A caller's connection.
     pub(super) async fn caller(&self) -> SendRequest<Bytes> {
-        let (caller, connection) = h2::client::handshake(self.socket().await).await.unwrap();
+        let mut builder = h2::client::Builder::new();
+        // Real callers do not end a connection for its many small answers.
+        builder.data_frame_budget(1 << 30);
+        let handshake = builder.handshake(self.socket().await);
+        let (caller, connection) = handshake.await.unwrap();
         tokio::spawn(connection);
         caller
     }

@@ -22,6 +22,7 @@ pub(super) async fn run(makings: Arc<Makings>, entry: Arc<Entry>, client: Client
         Err(error) => {
             drop(permit);
             entry.dial_failed(error);
+            makings.forget(&entry);
             return;
         }
     };
@@ -33,6 +34,7 @@ pub(super) async fn run(makings: Arc<Makings>, entry: Arc<Entry>, client: Client
     let mut moved = pin!(Moved::new(driver, &entry, id, &makings));
     poll_fn(|cx| moved.as_mut().poll(cx)).await;
     entry.withdraw(id);
+    makings.forget(&entry);
 }
 
 async fn make(makings: &Makings, entry: &Entry) -> io::Result<(Opener, Driver)> {

@@ -160,7 +160,7 @@ impl Entry {
         let error = Arc::new(error);
         for waiting in waiting {
             // Who waited may have given up.
-            if waiting.send(Err(Arc::clone(&error))).is_err() {}
+            waiting.send(Err(Arc::clone(&error))).ok();
         }
     }
 
@@ -245,7 +245,7 @@ type Served = Vec<(oneshot::Sender<Result<Lease, Arc<io::Error>>>, Lease)>;
 /// Not under the lock: a lease that nobody takes is given back.
 fn hand_over(served: Served) {
     for (waiting, lease) in served {
-        if waiting.send(Ok(lease)).is_err() {}
+        waiting.send(Ok(lease)).ok();
     }
 }
 

@@ -58,6 +58,7 @@ pub(in crate::proxy) async fn connect(
         .initial_window_size(limits.stream_window_bytes)
         .initial_connection_window_size(limits.endpoint_window_bytes)
         .max_send_buffer_size(limits.send_buffer_bytes_max)
+        .data_frame_budget(limits.small_frames_bytes_max)
         .max_local_error_reset_streams(Some(limits.faults_max))
         .max_concurrent_reset_streams(limits.late_streams_max);
     let connected = builder.handshake(socket).await;
@@ -143,7 +144,11 @@ impl Awaiting {
             Err(error) => Err(match Cut::of(&error) {
                 Cut::Lost | Cut::Unprocessed if self.log.is_unsent(self.stream) => Cut::Unsent,
                 Cut::Lost if self.log.is_unprocessed(self.stream) => Cut::Unprocessed,
-                cut => cut,
+                cut @ (Cut::Reset(_)
+                | Cut::Faulty(_)
+                | Cut::Unsent
+                | Cut::Unprocessed
+                | Cut::Lost) => cut,
             }),
         })
     }
@@ -169,7 +174,7 @@ impl Driver {
     pub(in crate::proxy) fn ping(&mut self) {
         if let Some(pings) = &mut self.pings {
             // It fails if one is on its way or the connection is over.
-            if pings.send_ping(Ping::opaque()).is_err() {}
+            pings.send_ping(Ping::opaque()).ok();
         }
     }
 
@@ -177,7 +182,7 @@ impl Driver {
     pub(in crate::proxy) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if let Some(pings) = &mut self.pings {
             // Takes the answer, so that the next PING can be sent.
-            if pings.poll_pong(cx).is_ready() {}
+            let _answer = pings.poll_pong(cx);
         }
         // How it ended, its streams know.
         Pin::new(&mut self.connection).poll(cx).map(|_| ())

@@ -16,6 +16,9 @@ pub struct WireLimits {
     pub caller_window_bytes: u32,
     /// The same of a connection to an endpoint: larger, since a stream that nobody reads must not stop the others.
     pub endpoint_window_bytes: u32,
+    /// Memory that small DATA frames may take before they are looked at, at 256 bytes each less their own; more is
+    /// ENHANCE_YOUR_CALM.
+    pub small_frames_bytes_max: usize,
     /// Bytes of one stream that are taken before the socket has room for them.
     pub send_buffer_bytes_max: usize,
     /// Streams open at once on a connection whose endpoint has not said how many it takes.
@@ -46,6 +49,7 @@ impl Default for WireLimits {
             stream_window_bytes: 256 << 10,
             caller_window_bytes: 4 << 20,
             endpoint_window_bytes: 16 << 20,
+            small_frames_bytes_max: 16 << 20,
             send_buffer_bytes_max: 128 << 10,
             // What hyper and RFC 9113 (6.5.2) suggest.
             streams_before_settings: 100,

@@ -46,6 +46,7 @@ impl Server {
             .initial_window_size(limits.stream_window_bytes)
             .initial_connection_window_size(limits.caller_window_bytes)
             .max_send_buffer_size(limits.send_buffer_bytes_max)
+            .data_frame_budget(limits.small_frames_bytes_max)
             .max_pending_accept_reset_streams(limits.unseen_resets_max)
             .max_local_error_reset_streams(Some(limits.faults_max))
             .max_concurrent_reset_streams(limits.late_streams_max);

@@ -82,7 +82,10 @@ impl Log {
 #[derive(Debug)]
 enum Side {
     /// The caller is the peer; its control frames are counted.
-    Server { budget: Budget, has_answered: bool },
+    Server {
+        budget: Box<Budget>,
+        has_answered: bool,
+    },
     /// An endpoint is the peer.
     Client,
 }
@@ -104,7 +107,7 @@ impl Watched {
     /// The socket of a caller.
     pub(super) fn caller(socket: TcpStream, budget: Budget) -> (Self, Arc<Log>) {
         let side = Side::Server {
-            budget,
+            budget: Box::new(budget),
             has_answered: false,
         };
         Self::new(socket, side, [PREFACE_BYTES, 0])
