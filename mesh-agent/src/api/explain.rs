@@ -41,7 +41,7 @@ pub enum Target {
 pub struct Caller {
     /// Its Kubernetes namespace, which decides whose routes hold.
     pub namespace: String,
-    /// Its workload, which decides nothing yet.
+    /// Its workload; routes do not ask for it.
     pub workload: Option<String>,
 }
 

@@ -12,10 +12,10 @@ fn arguments(line: &[&str]) -> Arguments {
     let line = ["mesh-agent", "explain", "--config", config]
         .into_iter()
         .chain(line.iter().copied());
-    match CommandLine::try_parse_from(line).unwrap().command {
-        Command::Explain(arguments) => *arguments,
-        other => panic!("{other:?}"),
-    }
+    let Command::Explain(arguments) = CommandLine::try_parse_from(line).unwrap().command else {
+        panic!("another command");
+    };
+    *arguments
 }
 
 #[test]
@@ -44,9 +44,8 @@ fn manifests_are_explained_without_an_agent() {
     }
 }
 
-#[test]
-fn a_report_goes_from_the_request_to_its_endpoints() {
-    let judged = |name: &str, verdict, missing: &[&str]| JudgedRule {
+fn judged(name: &str, verdict: RuleVerdict, missing: &[&str]) -> JudgedRule {
+    JudgedRule {
         rule: RouteRule {
             name: name.to_owned(),
             matches: vec!["a.S/*".to_owned()],
@@ -55,13 +54,52 @@ fn a_report_goes_from_the_request_to_its_endpoints() {
         },
         verdict,
         missing: missing.iter().map(|text| (*text).to_owned()).collect(),
-    };
-    let treatment = |section: &str, says: &str, set_by: Option<&str>| Treatment {
+    }
+}
+
+fn treatment(section: &str, says: &str, set_by: Option<&str>) -> Treatment {
+    Treatment {
         section: section.to_owned(),
         says: says.to_owned(),
         set_by: set_by.map(str::to_owned),
+    }
+}
+
+fn destinations() -> Vec<ExplainedDestination> {
+    let endpoint = Endpoint {
+        service: "shop/inventory".to_owned(),
+        port: 50_051,
+        address: "10.1.0.5:8080".parse().unwrap(),
+        workload: Some("shop/inventory".to_owned()),
+        pod: None,
+        node: None,
+        zone: None,
+        state: "in use".to_owned(),
+        weight: 1,
     };
-    let mut explanation = Explanation {
+    let resolved = ExplainedDestination {
+        to: Some("shop/inventory:50051".to_owned()),
+        problem: None,
+        weight: 9,
+        selection: Some("every endpoint, whatever its locality".to_owned()),
+        edits: vec![],
+        treatment: vec![treatment("loadBalancing", "PeakEwma", None)],
+        endpoints: vec![endpoint],
+    };
+    let lost = ExplainedDestination {
+        to: None,
+        problem: Some("there is no Service shop/gone".to_owned()),
+        weight: 1,
+        selection: None,
+        treatment: vec![],
+        endpoints: vec![],
+        ..resolved.clone()
+    };
+    vec![resolved, lost]
+}
+
+fn explanation() -> Explanation {
+    Explanation {
         service: "shop/inventory".to_owned(),
         port: 50_051,
         protocol: Some("grpc".to_owned()),
@@ -82,40 +120,15 @@ fn a_report_goes_from_the_request_to_its_endpoints() {
             "request 1.0 s",
             Some("MeshPolicy shop/p"),
         )],
-        destinations: vec![
-            ExplainedDestination {
-                to: Some("shop/inventory:50051".to_owned()),
-                problem: None,
-                weight: 9,
-                selection: Some("every endpoint, whatever its locality".to_owned()),
-                edits: vec![],
-                treatment: vec![treatment("loadBalancing", "PeakEwma", None)],
-                endpoints: vec![Endpoint {
-                    service: "shop/inventory".to_owned(),
-                    port: 50_051,
-                    address: "10.1.0.5:8080".parse().unwrap(),
-                    workload: Some("shop/inventory".to_owned()),
-                    pod: None,
-                    node: None,
-                    zone: None,
-                    state: "in use".to_owned(),
-                    weight: 1,
-                }],
-            },
-            ExplainedDestination {
-                to: None,
-                problem: Some("there is no Service shop/gone".to_owned()),
-                weight: 1,
-                selection: None,
-                edits: vec![],
-                treatment: vec![],
-                endpoints: vec![],
-            },
-        ],
+        destinations: destinations(),
         answer: None,
-    };
+    }
+}
+
+#[test]
+fn a_report_goes_from_the_request_to_its_endpoints() {
     assert_eq!(
-        format!("\n{}", report(&explanation, None)),
+        format!("\n{}", report(&explanation(), None)),
         "
 request           POST /a.S/M to shop/inventory:50051 (10.96.0.10), from shop
 path              routed: routes are attached: GRPCRoute shop/r
@@ -140,6 +153,11 @@ to                nowhere, 1 of 10
 unresolved        there is no Service shop/gone
 "
     );
+}
+
+#[test]
+fn what_is_open_and_what_the_mesh_answers_is_said() {
+    let mut explanation = explanation();
     explanation.rules[0].verdict = RuleVerdict::Open;
     explanation.answer = Some("UNIMPLEMENTED".to_owned());
     let text = report(&explanation, None);

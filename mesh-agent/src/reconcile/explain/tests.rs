@@ -12,7 +12,7 @@ const SHOP: &str = "
 apiVersion: v1
 kind: Service
 metadata: {name: inventory, namespace: shop}
-spec: {clusterIP: 10.96.0.10, ports: [{name: grpc, port: 50051, appProtocol: grpc}, {name: tcp-admin, port: 9000}]}
+spec: {clusterIP: 10.96.0.10, ports: [{name: grpc, port: 50051, appProtocol: grpc}, {name: admin, port: 9000, appProtocol: tcp}]}
 ---
 apiVersion: discovery.k8s.io/v1
 kind: EndpointSlice
@@ -280,8 +280,8 @@ fn what_names_no_port_or_several_says_so() {
         ("gone:80", "", "no service gone is in force"),
         ("lab/inventory:80", "", "no service lab/inventory"),
         ("spare:80", "", "lab/spare, shop/spare"),
-        ("inventory", "", "50051 (grpc), 9000 (tcp-admin)"),
-        ("inventory:81", "", "50051 (grpc), 9000 (tcp-admin)"),
+        ("inventory", "", "9000 (admin), 50051 (grpc)"),
+        ("inventory:81", "", "9000 (admin), 50051 (grpc)"),
         ("none:81", "", "80 (grpc)"),
         ("10.96.0.10:81", "", "the address 10.96.0.10:81"),
     ] {
