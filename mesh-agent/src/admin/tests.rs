@@ -1,10 +1,9 @@
 //! The admin server through its socket, over a real reconcile thread and sampler that have no kernel below them.
 
+mod in_force;
+
 use super::{AdminError, AdminServer, AgentInfo, Readers};
-use crate::api::{
-    Connections, Endpoints, ExplainQuery, Explanation, Problems, Routes, Rpcs, Services, Status,
-};
-use crate::config::parse_file;
+use crate::api::{Connections, Endpoints, Problems, Routes, Rpcs, Services, Status};
 use crate::export::prometheus::CONTENT_TYPE;
 use crate::lifecycle::{Readiness, Step, Worker};
 use crate::model::NodeIdentity;
@@ -12,10 +11,8 @@ use crate::observe::{Bypasses, Losses, MapFill, OpenConnection, Progress, Snapsh
 use crate::plan::Catalog;
 use crate::reconcile::{self, Inbox, Reconciler, SyncReport};
 use crate::sampler::{Measurements, Sampler};
-use crate::source::Batch;
 use crate::tracer::Taps;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -32,23 +29,6 @@ struct Bench {
     stop: watch::Sender<bool>,
     server: tokio::task::JoinHandle<()>,
 }
-
-/// A Service with a route of its own.
-const ROUTED: &str = "
-apiVersion: v1
-kind: Service
-metadata: {name: inventory, namespace: shop}
-spec: {clusterIP: 10.96.0.10, ports: [{name: grpc, port: 50051}]}
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: GRPCRoute
-metadata: {name: r, namespace: shop}
-spec:
-  parentRefs: [{group: '', kind: Service, name: inventory}]
-  rules:
-  - matches: [{headers: [{name: x-tester, value: 'a&b'}]}]
-    backendRefs: [{name: gone, port: 1}]
-";
 
 /// What came back.
 struct Answer {
@@ -303,59 +283,6 @@ fn a_tap_goes_on_until_the_server_ends_and_a_wrong_one_says_why() {
         let mut rest = String::new();
         tap.read_to_string(&mut rest).await.unwrap();
         assert!(rest.ends_with("\r\n0\r\n\r\n"), "{rest}");
-    });
-}
-
-#[test]
-fn paths_routes_and_explanations_are_of_what_is_in_force() {
-    run(async {
-        let bench = Bench::start().await;
-        let path: Arc<Path> = Path::new("a.yaml").into();
-        let parsed = parse_file(&path, ROUTED.as_bytes());
-        bench.inbox.put(Batch {
-            seen: Instant::now(),
-            files: [(path, Some(parsed))].into_iter().collect(),
-            problems: vec![],
-        });
-        let services: Services =
-            serde_json::from_str(&bench.get("/api/services").await.body).unwrap();
-        assert_eq!(services.services[0].ports[0].path, "routed");
-        let routes: Routes = serde_json::from_str(&bench.get("/api/routes").await.body).unwrap();
-        assert_eq!(routes.ports[0].service, "shop/inventory");
-
-        let query = ExplainQuery {
-            to: "inventory:grpc".parse().unwrap(),
-            from: None,
-            call: Some("/a.S/M".parse().unwrap()),
-            headers: vec!["x-tester: a&b".parse().unwrap()],
-        };
-        let answer = bench
-            .get(&format!("/api/explain?{}", query.to_query()))
-            .await;
-        let explanation: Explanation = serde_json::from_str(&answer.body).unwrap();
-        let answer = explanation.answer.unwrap();
-        assert!(
-            answer.ends_with("there is no Service shop/gone"),
-            "{answer}"
-        );
-        bench.stop().await;
-    });
-}
-
-#[test]
-fn what_cannot_be_explained_says_whose_fault_it_is() {
-    run(async {
-        let bench = Bench::start().await;
-        for (query, status, named) in [
-            ("", 400, "to="),
-            ("?to=inventory:80&who=me", 400, "who"),
-            ("?to=shop%2Finventory:80", 422, "no service shop/inventory"),
-        ] {
-            let answer = bench.get(&format!("/api/explain{query}")).await;
-            assert_eq!(answer.status(), status, "{query}");
-            assert!(answer.body.contains(named), "{query}: {}", answer.body);
-        }
-        bench.stop().await;
     });
 }
 
