@@ -4,6 +4,7 @@
 
 mod connection;
 mod endpoint;
+mod explain;
 mod problem;
 pub mod quantity;
 mod route;
@@ -14,6 +15,10 @@ mod tap;
 
 pub use connection::{Connection, Connections};
 pub use endpoint::{Endpoint, Endpoints};
+pub use explain::{
+    Call, Caller, ExplainQuery, ExplainedDestination, Explanation, Header, JudgedRule, RuleVerdict,
+    Target, Treatment,
+};
 pub use problem::{Problem, Problems, Severity};
 pub use route::{RouteBackend, RouteRule, RoutedPort, Routes, RuleSet};
 pub use rpcs::{MethodTotals, RpcSide, Rpcs};

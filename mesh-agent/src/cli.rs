@@ -5,7 +5,10 @@ mod check;
 mod client;
 mod connections;
 mod endpoints;
+mod explain;
+mod in_force;
 mod output;
+mod routes;
 mod run;
 mod services;
 mod status;
@@ -59,6 +62,10 @@ enum Command {
     Services(AdminArgument),
     /// List the endpoints of one service or of all
     Endpoints(endpoints::Arguments),
+    /// List the routed service ports with their rules
+    Routes(routes::Arguments),
+    /// Say which path, rule, endpoints and policies a request would meet, and why; exit status 1: no endpoint answers it
+    Explain(Box<explain::Arguments>),
     /// List the mesh connections open now
     Connections(AdminArgument),
     /// Show rate, errors and latency of each method, again every second
@@ -87,6 +94,8 @@ pub fn execute(line: CommandLine) -> ExitCode {
         Command::Status(admin) => status::execute(admin, output),
         Command::Services(admin) => services::execute(admin, output),
         Command::Endpoints(arguments) => endpoints::execute(&arguments, output),
+        Command::Routes(arguments) => routes::execute(&arguments, output),
+        Command::Explain(arguments) => explain::execute(&arguments, output),
         Command::Connections(admin) => connections::execute(admin, output),
         Command::Top(arguments) => top::execute(arguments, output),
         Command::Tap(arguments) => tap::execute(&arguments, output),

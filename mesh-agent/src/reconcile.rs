@@ -8,11 +8,15 @@
 //!
 //! The catalog and the kernel's tables have this one owner, so nothing is locked and nothing can be half applied.
 
+mod explain;
 mod inquiry;
 mod routes;
+mod target;
+mod treatment;
 mod view;
 
 pub use inquiry::{Inquiries, NoAnswer, Overview};
+pub use target::NoTarget;
 pub use view::Plans;
 
 use crate::api::{Problem, Problems, Program};

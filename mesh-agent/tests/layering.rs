@@ -128,7 +128,7 @@ const ROOMS: &[Room] = &[
         name: "reconcile",
         layer: 3,
         rooms: &[
-            "route",
+            "grpc",
             "model",
             "observe",
             "api",
@@ -191,7 +191,16 @@ const ROOMS: &[Room] = &[
     Room {
         name: "cli",
         layer: 3,
-        rooms: &["model", "api", "config", "plan", "source", "kernel", "app"],
+        rooms: &[
+            "model",
+            "api",
+            "config",
+            "plan",
+            "source",
+            "kernel",
+            "reconcile",
+            "app",
+        ],
         never: &["aya::"],
     },
 ];

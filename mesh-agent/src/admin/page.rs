@@ -164,7 +164,7 @@ fn write_service(page: &mut String, service: &Service) -> fmt::Result {
                 Escaped(&service.name),
                 port.port,
                 Escaped(port.protocol.as_deref().unwrap_or("–")),
-                Escaped(&port.path),
+                Escaped(&port.paths()),
                 Escaped(&family.addresses()),
             )?;
         }

@@ -3,7 +3,7 @@
 use super::agent::{Readers, Unavailable};
 use super::page;
 use super::tap::{TapBody, Tapping};
-use crate::api::{Rpcs, TapQuery};
+use crate::api::{ExplainQuery, Rpcs, TapQuery};
 use crate::export::prometheus;
 use crate::reconcile::Plans;
 use bytes::Bytes;
@@ -17,7 +17,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 /// Every path, with what it answers.
-pub(super) const PATHS: [(&str, &str); 11] = [
+pub(super) const PATHS: [(&str, &str); 13] = [
     ("/", "a page for people"),
     ("/metrics", "OpenMetrics"),
     ("/livez", "200 while the process is alive"),
@@ -25,6 +25,11 @@ pub(super) const PATHS: [(&str, &str); 11] = [
     ("/api/status", "programs, maps, configuration, problems"),
     ("/api/services", "services in force"),
     ("/api/endpoints", "endpoints of the services in force"),
+    ("/api/routes", "routed service ports with their rules"),
+    (
+        "/api/explain",
+        "what a request would meet: ?to=SERVICE:PORT&from=NAMESPACE&method=/pkg.S/M&header=NAME:VALUE",
+    ),
     ("/api/connections", "connections open now"),
     ("/api/problems", "what is wrong with the configuration"),
     ("/api/rpcs", "RPCs by Service and method, counted so far"),
@@ -62,7 +67,8 @@ pub(super) async fn answer<B>(
     if path == "/api/tap" {
         return tap(readers, request.uri().query(), is_tapping);
     }
-    let routed = tokio::time::timeout(ANSWER_TIMEOUT, route(readers, path));
+    let query = request.uri().query().unwrap_or_default();
+    let routed = tokio::time::timeout(ANSWER_TIMEOUT, route(readers, path, query));
     match routed.await {
         Ok(Ok(answer)) => answer,
         Ok(Err(error)) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")),
@@ -77,7 +83,7 @@ pub(super) async fn answer<B>(
     }
 }
 
-async fn route(readers: &Readers, path: &str) -> Result<Answer, Unavailable> {
+async fn route(readers: &Readers, path: &str, query: &str) -> Result<Answer, Unavailable> {
     match path {
         "/" => Ok(html(page::render(readers).await?)),
         "/metrics" => Ok(respond(
@@ -94,10 +100,23 @@ async fn route(readers: &Readers, path: &str) -> Result<Answer, Unavailable> {
         "/api/endpoints" => json(&EndpointRows {
             endpoints: &readers.inquiries.plans().await?,
         }),
+        "/api/routes" => json(&readers.inquiries.plans().await?.routes()),
+        "/api/explain" => explain(readers, query).await,
         "/api/connections" => json(&*readers.sampler.connections().await?),
         "/api/rpcs" => json(&Rpcs::from(&*readers.sampler.snapshot().await?)),
         "/api/problems" => json(&readers.inquiries.problems().await?),
         unknown => Ok(not_found(unknown)),
+    }
+}
+
+async fn explain(readers: &Readers, query: &str) -> Result<Answer, Unavailable> {
+    let query = match ExplainQuery::parse(query) {
+        Ok(query) => query,
+        Err(error) => return Ok(text(StatusCode::BAD_REQUEST, format!("{error}\n"))),
+    };
+    match readers.inquiries.plans().await?.explain(&query) {
+        Ok(explanation) => json(&explanation),
+        Err(error) => Ok(text(StatusCode::UNPROCESSABLE_ENTITY, format!("{error}\n"))),
     }
 }
 

@@ -1,7 +1,9 @@
 //! The admin server through its socket, over a real reconcile thread and sampler that have no kernel below them.
 
+mod in_force;
+
 use super::{AdminError, AdminServer, AgentInfo, Readers};
-use crate::api::{Connections, Endpoints, Problems, Rpcs, Services, Status};
+use crate::api::{Connections, Endpoints, Problems, Routes, Rpcs, Services, Status};
 use crate::export::prometheus::CONTENT_TYPE;
 use crate::lifecycle::{Readiness, Step, Worker};
 use crate::model::NodeIdentity;
@@ -200,6 +202,8 @@ fn every_path_answers_with_its_type_and_json_reads_back() {
         let endpoints: Endpoints =
             serde_json::from_str(&bench.get("/api/endpoints").await.body).unwrap();
         assert_eq!(endpoints, Endpoints::default());
+        let routes: Routes = serde_json::from_str(&bench.get("/api/routes").await.body).unwrap();
+        assert_eq!(routes, Routes::default());
         let rpcs: Rpcs = serde_json::from_str(&bench.get("/api/rpcs").await.body).unwrap();
         assert!(rpcs.methods.is_empty());
         let problems: Problems =

@@ -28,8 +28,10 @@ pub struct Port {
     pub name: Option<String>,
     /// What it speaks, if known.
     pub protocol: Option<String>,
-    /// How its connections go: `direct`.
+    /// How connections of callers without routes of their own go: `direct` or `routed`.
     pub path: String,
+    /// Namespaces that have routes of their own for it: their callers' connections are routed.
+    pub consumer_namespaces: Vec<String>,
     /// `sessionAffinity: ClientIP` timeout in seconds.
     pub affinity_timeout_seconds: Option<u32>,
     /// One entry per address family in use, IPv4 first.
@@ -47,6 +49,21 @@ pub struct Family {
     pub endpoints_in_use: usize,
     /// Endpoints the manifests name.
     pub endpoints: usize,
+}
+
+impl Port {
+    /// How its connections go, as one text.
+    #[must_use]
+    pub fn paths(&self) -> String {
+        if self.consumer_namespaces.is_empty() || self.path == "routed" {
+            return self.path.clone();
+        }
+        format!(
+            "{}; routed from {}",
+            self.path,
+            self.consumer_namespaces.join(", ")
+        )
+    }
 }
 
 impl Family {

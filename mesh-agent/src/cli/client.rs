@@ -48,6 +48,9 @@ pub(super) enum ClientError {
         /// What it said.
         reason: String,
     },
+    /// It was asked about something that is not there.
+    #[error("{0}")]
+    NotThere(String),
     /// What listens there is no agent, or one of another version.
     #[error("what listens at {address} does not speak as a mesh agent of this version: {reason}")]
     NotAnAgent {
@@ -143,6 +146,7 @@ fn refused(address: SocketAddr, path: &str, status: StatusCode, body: &[u8]) -> 
             address,
             reason: said,
         },
+        StatusCode::UNPROCESSABLE_ENTITY => ClientError::NotThere(said),
         StatusCode::BAD_REQUEST => ClientError::NotAnAgent {
             address,
             reason: said,

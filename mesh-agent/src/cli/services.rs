@@ -20,7 +20,7 @@ fn table(services: &Services, width: Option<usize>) -> String {
             Column::number("port"),
             Column::name("name"),
             Column::text("protocol"),
-            Column::text("path"),
+            Column::name("path"),
             Column::name("address"),
             Column::number("endpoints"),
             Column::number("affinity"),
@@ -43,7 +43,7 @@ fn add_port(table: &mut Table<8>, service: &Service, port: &Port) {
             port.port.to_string(),
             or_dash(&port.name),
             or_dash(&port.protocol),
-            port.path.clone(),
+            port.paths(),
             family.addresses(),
             format!("{} of {}", family.endpoints_in_use, family.endpoints),
             port.affinity_timeout_seconds
@@ -69,7 +69,8 @@ mod tests {
             port,
             name: name.map(str::to_owned),
             protocol: name.map(str::to_owned),
-            path: "direct".to_owned(),
+            path: if port == 81 { "routed" } else { "direct" }.to_owned(),
+            consumer_namespaces: name.map(|_| "lab".to_owned()).into_iter().collect(),
             affinity_timeout_seconds: name.map(|_| 10_800),
             families,
         };
@@ -86,16 +87,18 @@ mod tests {
                         ],
                     ),
                     port(80, None, vec![family(false, &[], 1)]),
+                    port(81, None, vec![family(false, &["127.96.0.11"], 1)]),
                 ],
             }],
         };
         assert_eq!(
             format!("\n{}", table(&services, Some(100))),
             "
-SERVICE          PORT  NAME  PROTOCOL  PATH    ADDRESS      ENDPOINTS  AFFINITY
-shop/inventory  50051  grpc  grpc      direct  127.96.0.10     2 of 3   10800 s
-shop/inventory  50051  grpc  grpc      direct  fd00::10        0 of 3   10800 s
-shop/inventory     80  -     -         direct  headless        1 of 3         -
+SERVICE          PORT  NAME  PROTOCOL  PATH                     ADDRESS      ENDPOINTS  AFFINITY
+shop/inventory  50051  grpc  grpc      direct; routed from lab  127.96.0.10     2 of 3   10800 s
+shop/inventory  50051  grpc  grpc      direct; routed from lab  fd00::10        0 of 3   10800 s
+shop/inventory     80  -     -         direct                   headless        1 of 3         -
+shop/inventory     81  -     -         routed                   127.96.0.11     1 of 3         -
 "
         );
     }

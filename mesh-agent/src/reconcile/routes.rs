@@ -29,12 +29,7 @@ fn routed_port(at: SocketAddr, port: &route::RoutedPort) -> RoutedPort {
         service: port.service.to_string(),
         port: port.port,
         ipv6: at.is_ipv6(),
-        failure_mode: if port.is_closed_on_failure {
-            "Closed"
-        } else {
-            "Open"
-        }
-        .to_owned(),
+        failure_mode: failure_mode(port.is_closed_on_failure).to_owned(),
         rule_sets: sets
             .map(|(callers, rules)| RuleSet {
                 callers,
@@ -44,7 +39,12 @@ fn routed_port(at: SocketAddr, port: &route::RoutedPort) -> RoutedPort {
     }
 }
 
-fn route_rule(set: &route::RuleSet, rule: &Rule) -> RouteRule {
+/// `failureMode` as a MeshPolicy has it.
+pub(super) const fn failure_mode(is_closed: bool) -> &'static str {
+    if is_closed { "Closed" } else { "Open" }
+}
+
+pub(super) fn route_rule(set: &route::RuleSet, rule: &Rule) -> RouteRule {
     let by = &rule.set_by;
     let sections: [(&str, &Option<ObjectId>); 5] = [
         ("timeouts", &by.timeouts),

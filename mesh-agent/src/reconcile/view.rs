@@ -1,25 +1,35 @@
 //! What is in force, as the admin server shows it.
 
-use crate::api::{Endpoint, Family, Port, Problem, Service, Severity};
+use crate::api::{Endpoint, Family, Port, Problem, Routes, Service, Severity};
 use crate::model::{self, AppProtocol, ObjectName};
 use crate::plan::{Catalog, EndpointPlan, FamilyPlan, PortPlan, ServicePlan, Standing};
+use crate::route::RouteTable;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
 /// The plans in force at one moment. Shared with the reconcile thread: views are made where they are asked for, row
 /// by row, so that a large answer neither holds that thread up nor takes memory twice.
 #[derive(Clone, Debug, Default)]
-pub struct Plans(Vec<Arc<ServicePlan>>);
+pub struct Plans {
+    /// By name.
+    pub(super) services: Vec<Arc<ServicePlan>>,
+    pub(super) routes: Arc<RouteTable>,
+}
 
 impl Plans {
-    pub(super) fn of(catalog: &Catalog) -> Self {
-        Self(catalog.services().map(Arc::clone).collect())
+    /// What is in force by a catalog.
+    #[must_use]
+    pub fn of(catalog: &Catalog) -> Self {
+        Self {
+            services: catalog.services().map(Arc::clone).collect(),
+            routes: Arc::clone(catalog.routes()),
+        }
     }
 
     /// Number of services.
     #[must_use]
     pub fn service_count(&self) -> usize {
-        self.0.len()
+        self.services.len()
     }
 
     /// Number of endpoints, each counted once per service port.
@@ -31,7 +41,7 @@ impl Plans {
 
     /// The services, by name.
     pub fn services(&self) -> impl Iterator<Item = Service> {
-        self.0.iter().map(|plan| service(plan))
+        self.services.iter().map(|plan| service(plan))
     }
 
     /// Every endpoint, by service, port and address.
@@ -42,8 +52,14 @@ impl Plans {
         })
     }
 
-    fn ports(&self) -> impl Iterator<Item = (&ServicePlan, &PortPlan)> {
-        self.0
+    /// What is routed.
+    #[must_use]
+    pub fn routes(&self) -> Routes {
+        Routes::from(&*self.routes)
+    }
+
+    pub(super) fn ports(&self) -> impl Iterator<Item = (&ServicePlan, &PortPlan)> {
+        self.services
             .iter()
             .flat_map(|plan| plan.ports.iter().map(|port| (&**plan, port)))
     }
@@ -56,12 +72,28 @@ fn service(plan: &ServicePlan) -> Service {
     }
 }
 
+/// How connections go that the proxy takes.
+pub(super) const ROUTED: &str = "routed";
+/// How all others go.
+pub(super) const DIRECT: &str = "direct";
+
 fn port(plan: &PortPlan) -> Port {
+    let routing = &plan.routing;
+    // Without a cluster IP there is nothing that could lead to the proxy.
+    let mut families = plan.families.iter();
+    let is_reached = families.any(|family| !family.cluster_ips.is_empty());
+    let consumers = routing.consumer_namespaces.iter().filter(|_| is_reached);
     Port {
         port: plan.port,
         name: plan.name.as_deref().map(str::to_owned),
         protocol: plan.protocol.map(|protocol| name_of(protocol).to_owned()),
-        path: "direct".to_owned(),
+        path: if is_reached && routing.is_routed_for_all {
+            ROUTED
+        } else {
+            DIRECT
+        }
+        .to_owned(),
+        consumer_namespaces: consumers.map(|namespace| namespace.to_string()).collect(),
         affinity_timeout_seconds: plan.affinity_timeout_s.map(NonZeroU32::get),
         families: plan.families.iter().map(family).collect(),
     }
@@ -77,7 +109,7 @@ fn family(plan: &FamilyPlan) -> Family {
     }
 }
 
-fn endpoint(service: &ServicePlan, port: &PortPlan, plan: &EndpointPlan) -> Endpoint {
+pub(super) fn endpoint(service: &ServicePlan, port: &PortPlan, plan: &EndpointPlan) -> Endpoint {
     let (state, weight) = match plan.standing {
         Standing::InUse { weight } => ("in use", weight),
         Standing::NotReady => ("not ready", 0),
@@ -97,7 +129,7 @@ fn endpoint(service: &ServicePlan, port: &PortPlan, plan: &EndpointPlan) -> Endp
     }
 }
 
-const fn name_of(protocol: AppProtocol) -> &'static str {
+pub(super) const fn name_of(protocol: AppProtocol) -> &'static str {
     match protocol {
         AppProtocol::Grpc => "grpc",
         AppProtocol::H2c => "h2c",
