@@ -1,7 +1,7 @@
 //! L1: which endpoint a request goes to. Pure: time and randomness are arguments.
 //!
 //! A [`Balancer`] lives as long as its backend. What is known of an endpoint (latency, requests under way, health) is kept by
-//! its address across changes of the set. A request reads one immutable [`Membership`] under a read lock held for the choice
+//! its address across changes of the set. A request reads one immutable `Membership` under a read lock held for the choice
 //! only; updates and ejections put a new one in its place.
 
 mod affinity;

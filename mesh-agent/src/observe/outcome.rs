@@ -220,7 +220,7 @@ impl Outcomes {
 #[cfg(test)]
 impl CallOutcome {
     /// A call of `shop/order` that one try at `shop/inventory` has answered.
-    pub(crate) fn answered(path: PathAndQuery, status: StatusCode) -> Self {
+    pub(crate) fn answered(path: PathAndQuery, status: StatusCode, started: Instant) -> Self {
         let destination = Arc::new(DestinationLabels {
             service: "inventory".into(),
             namespace: "shop".into(),
@@ -234,7 +234,7 @@ impl CallOutcome {
             destination: Arc::clone(&destination),
             path: Some(path),
             is_grpc: true,
-            started: Instant::now(),
+            started,
             duration: Duration::from_millis(2),
             first_response: Some(Duration::from_millis(1)),
             status,

@@ -9,6 +9,7 @@ use http::uri::PathAndQuery;
 use mesh_common::meter::StatusCode;
 use proptest::prelude::*;
 use std::sync::Arc;
+use std::time::Instant;
 
 const RESERVE: &str = "/shop.Inventory/Reserve";
 
@@ -25,11 +26,11 @@ fn attempt(name: &str, status: StatusCode) -> AttemptOutcome {
 }
 
 fn call(path: &'static str, status: StatusCode) -> CallOutcome {
-    CallOutcome::answered(PathAndQuery::from_static(path), status)
+    CallOutcome::answered(PathAndQuery::from_static(path), status, Instant::now())
 }
 
 fn call_of(path: &str, status: StatusCode) -> CallOutcome {
-    CallOutcome::answered(path.parse().unwrap(), status)
+    CallOutcome::answered(path.parse().unwrap(), status, Instant::now())
 }
 
 /// A call that the mesh has answered without a try.

@@ -79,11 +79,19 @@ impl Bench {
 }
 
 fn call(status: StatusCode) -> CallOutcome {
-    CallOutcome::answered(PathAndQuery::from_static("/a.B/Reserve?secret=1"), status)
+    CallOutcome::answered(
+        PathAndQuery::from_static("/a.B/Reserve?secret=1"),
+        status,
+        Instant::now(),
+    )
 }
 
 fn named(path: &'static str) -> CallOutcome {
-    CallOutcome::answered(PathAndQuery::from_static(path), StatusCode::Ok)
+    CallOutcome::answered(
+        PathAndQuery::from_static(path),
+        StatusCode::Ok,
+        Instant::now(),
+    )
 }
 
 #[test]
