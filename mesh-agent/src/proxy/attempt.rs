@@ -148,8 +148,8 @@ pub(super) async fn run(
         return Tried::Refused(Reply::new(LocalReply::NoEndpoint, no_endpoint(&plan)));
     };
     let endpoint = picked.address();
-    let is_other_left = tried.len() + 1 < plan.destination.endpoints();
     tried.push(endpoint);
+    let is_other_left = plan.destination.balancer.has_other(tried);
     let labels = plan.destination.labels(Some(endpoint));
     call.record.attempt(&labels, endpoint, started);
     let key = PoolKey {
@@ -219,16 +219,22 @@ fn without_lease(call: &mut Call, picked: Picked, why: NoLease, is_other_left: b
     let now = clock::now();
     let endpoint = picked.address();
     call.record.attempt_ended(Code::Unavailable, false, now);
-    let message = match why {
+    let (message, verdict) = match why {
         NoLease::CircuitOpen => {
             picked.ended(now, Verdict::Nothing);
             let message = "circuitBreaker allows no more connections or waiting requests";
             return Tried::Refused(Reply::new(LocalReply::CircuitOpen, message.to_owned()));
         }
-        NoLease::Connect(error) => format!("cannot connect to {endpoint}: {error}"),
-        NoLease::TimedOut => format!("no connection to {endpoint} had room in time"),
+        NoLease::Connect(error) => {
+            let message = format!("cannot connect to {endpoint}: {error}");
+            (message, Verdict::ConnectFailed)
+        }
+        NoLease::Full => {
+            let message = format!("no connection to {endpoint} had room in time");
+            (message, Verdict::Nothing)
+        }
     };
-    picked.ended(now, Verdict::ConnectFailed);
+    picked.ended(now, verdict);
     Tried::Failed(Box::new(Failed {
         failure: Failure::Connect { is_other_left },
         push_back: None,

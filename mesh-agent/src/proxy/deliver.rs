@@ -11,7 +11,6 @@ use crate::observe::LocalReply;
 use crate::resilience::{TimeoutKind, Verdict};
 use crate::route::RuleName;
 use http::Response;
-
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 
@@ -36,6 +35,10 @@ pub(super) async fn deliver(call: &mut Call, answer: Answer, whose: &RuleName) {
         mut upstream,
     } = answer;
     call.upload.commit();
+    if download.has_data() {
+        // It came while the head was held.
+        upstream.picked.answered(clock::now());
+    }
     let status = head.status;
     call.record.head(status.as_u16(), clock::now());
     let is_whole = download.is_empty();

@@ -63,12 +63,6 @@ impl Destination {
         Arc::clone(own.unwrap_or(&current.nobody))
     }
 
-    /// How many endpoints there are.
-    pub(super) fn endpoints(&self) -> usize {
-        let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        current.endpoints.len()
-    }
-
     fn counted(&self) -> Counted {
         Counted {
             opened: self.figures.opened(),

@@ -45,8 +45,8 @@ pub(super) enum NoLease {
     CircuitOpen,
     /// No connection could be made.
     Connect(Arc<io::Error>),
-    /// There was none with room in time.
-    TimedOut,
+    /// There are connections, and none had room in time.
+    Full,
 }
 
 /// How many connections there are and were.
@@ -177,8 +177,12 @@ impl Pool {
         };
         match timeout(PENDING_WAIT_MAX, waiting).await {
             Ok(Ok(lease)) => lease.map_err(NoLease::Connect),
-            // The entry has let go of it, which it does only when it is told of a failure.
-            Ok(Err(_)) | Err(_) => Err(NoLease::TimedOut),
+            // An endpoint that has taken a connection is full; one that has not may not be there at all.
+            Ok(Err(_)) | Err(_) if entry.is_connected() => Err(NoLease::Full),
+            Ok(Err(_)) | Err(_) => {
+                let error = io::Error::from(io::ErrorKind::TimedOut);
+                Err(NoLease::Connect(Arc::new(error)))
+            }
         }
     }
 

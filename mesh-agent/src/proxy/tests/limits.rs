@@ -1,9 +1,14 @@
 //! What a peer may make the proxy do.
 
 use super::support::*;
-use crate::model::CallTraffic;
+use crate::model::{
+    Algorithm, BackendTraffic, CallTraffic, CircuitBreaker, LoadBalancing, ObjectName,
+    OutlierDetection,
+};
+use crate::proxy::ProxySettings;
 use crate::route::RouteTable;
 use h2::Reason;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -209,4 +214,55 @@ async fn who_resets_before_being_seen_too_often_is_sent_away() {
     // Whether it was sent away or not, nothing of it is left.
     ended.abort();
     assert_eq!(mesh.shared.figures.calls(), 0);
+}
+
+/// An endpoint that takes one stream and leaves it open.
+async fn full_after_one() -> std::net::SocketAddr {
+    let mut builder = h2::server::Builder::new();
+    builder.max_concurrent_streams(1);
+    endpoint_with(builder, |mut served| async move {
+        let _answer = served.respond.send_response(grpc_head(), false).unwrap();
+        std::future::pending::<()>().await;
+    })
+    .await
+}
+
+#[tokio::test]
+async fn endpoints_that_are_full_are_not_ejected() {
+    let endpoints = [full_after_one().await, full_after_one().await];
+    let traffic = BackendTraffic {
+        load_balancing: LoadBalancing {
+            algorithm: Algorithm::RoundRobin,
+            slow_start: None,
+        },
+        circuit_breaker: Some(CircuitBreaker {
+            connections_max: 2,
+            ..CircuitBreaker::default()
+        }),
+        outlier_detection: Some(OutlierDetection {
+            consecutive_failures: NonZeroU32::new(1),
+            ..OutlierDetection::default()
+        }),
+        ..BackendTraffic::default()
+    };
+    let backend = backend(&endpoints, traffic);
+    let table = table(&backend, rule(&backend, CallTraffic::default()));
+    let mesh = Mesh::with(table, ProxySettings::default());
+    let caller = mesh.caller().await;
+    let mut held = vec![];
+    for _ in 0..2 {
+        let (response, sender) = open(&caller, request("/shop.Cart/Watch")).await;
+        held.push((response.await.unwrap(), sender));
+    }
+    // Only the wait for room is left to pass.
+    tokio::time::pause();
+
+    let refused = unary(&caller, request("/shop.Cart/Add"), b"x")
+        .await
+        .unwrap();
+
+    assert_eq!(refused.code(), "14");
+    let name = ObjectName::new("shop", "cart");
+    let destination = mesh.shared.destinations.get(&name, 80, false).unwrap();
+    assert_eq!(destination.balancer.ejections(), 0);
 }

@@ -120,6 +120,11 @@ impl Entry {
         Waiting::For { lease, is_to_dial }
     }
 
+    /// Whether there is a connection.
+    pub(super) fn is_connected(&self) -> bool {
+        !self.lock().ready.is_empty()
+    }
+
     /// A connection that was counted may not be made after all. Returns whether there is nothing left to wait for.
     pub(super) fn dial_denied(&self) -> bool {
         let mut state = self.lock();
