@@ -27,10 +27,10 @@ pub struct Scene {
     beside: [Beside; 2],
     /// The hostile caller.
     pub client: Wire,
-    /// Agent and pods.
-    pub routed: Routed,
     _processes: Vec<Process>,
     _other: Option<Pod>,
+    /// Agent and pods.
+    pub routed: Routed,
 }
 
 /// A call of somebody else in the same pod that goes on and on.
@@ -78,8 +78,8 @@ impl Scene {
             beside: [Beside::begin(pod, target)?, Beside::begin(pod, target)?],
             client: Wire::start(&pair.client)?,
             _processes: vec![server, resident],
-            routed,
             _other: other,
+            routed,
         })
     }
 

@@ -15,8 +15,9 @@ use std::time::{Duration, Instant};
 /// Setting names (RFC 9113, 6.5.2).
 const INITIAL_WINDOW_SIZE: u16 = 4;
 
-/// What a connection may cost at its peak: an endpoint's window and a caller's, once and half again.
-const COST_MAX: u64 = 32 << 20;
+/// What a caller may cost at its peak: the 16 MiB that an endpoint may send before somebody has taken them, by what a buffer
+/// that grows takes for a moment.
+const COST_MAX: u64 = 64 << 20;
 
 /// Streams that a slow caller opens.
 const STREAMS: u32 = 200;
