@@ -64,7 +64,10 @@ mod tests {
         let own = Resident::of(std::process::id());
         let before = own.begin().unwrap();
         let used = vec![1_u8; 64 << 20];
-        assert_eq!(used.iter().map(|&byte| u64::from(byte)).sum::<u64>(), 64 << 20);
+        assert_eq!(
+            used.iter().map(|&byte| u64::from(byte)).sum::<u64>(),
+            64 << 20
+        );
         drop(used);
         let peak = own.peak().unwrap();
         assert!(peak >= before + (60 << 20), "{before}, then {peak}");

@@ -5,7 +5,9 @@
 
 use crate::error::{Context, Result};
 use crate::heard::Heard;
-use crate::http2::{Block, PREFACE, flag, frame, headers, kind, message, server_begin, window_update};
+use crate::http2::{
+    Block, PREFACE, flag, frame, headers, kind, message, server_begin, window_update,
+};
 use crate::network::Pod;
 use socket2::SockRef;
 use std::collections::BTreeMap;

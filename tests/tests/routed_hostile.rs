@@ -39,6 +39,10 @@ enum Wanted {
     Reset(&'static [u32]),
     /// So many streams end with this status; the connection goes on.
     Status(u32, u8),
+    /// The same, or the connection ends because it is too much.
+    StatusOrCalm(u32, u8),
+    /// Stream 1 ends with this status of HTTP; the connection goes on.
+    Http(u16),
     /// Nothing.
     GoesOn,
 }
@@ -65,13 +69,20 @@ impl Case {
         let mut heard = Heard::new();
         let until = match self.wanted {
             Wanted::Leave(_) => Until::Over,
-            Wanted::Reset(_) => Until::Ends(1),
-            Wanted::Status(streams, _) => Until::Ends(streams.into()),
+            Wanted::Reset(_) | Wanted::Http(_) => Until::Ends(1),
+            Wanted::Status(streams, _) | Wanted::StatusOrCalm(streams, _) => {
+                Until::Ends(streams.into())
+            }
             Wanted::GoesOn => Until::Ends(0),
         };
         scene.client.hear(socket, until, &mut heard)?;
         let mut is_right = self.is_right(&heard);
-        if !matches!(self.wanted, Wanted::Leave(_)) {
+        let may_leave = match self.wanted {
+            Wanted::Leave(_) => true,
+            Wanted::StatusOrCalm(..) => heard.is_over,
+            _ => false,
+        };
+        if !may_leave {
             scene.client.flood(socket, &get(FRESH), 1)?;
             while !heard.on(FRESH).is_ended && !heard.is_over {
                 scene.client.hear(socket, Until::Ends(1), &mut heard)?;
@@ -83,13 +94,18 @@ impl Case {
     }
 
     fn is_right(&self, heard: &Heard) -> bool {
-        let is_one = |code: Option<u32>, codes: &[u32]| code.is_some_and(|code| codes.contains(&code));
+        let is_one =
+            |code: Option<u32>, codes: &[u32]| code.is_some_and(|code| codes.contains(&code));
+        let leaves =
+            |codes| heard.is_over && is_one(heard.go_away.as_ref().map(|last| last.code), codes);
         match self.wanted {
-            Wanted::Leave(codes) => {
-                is_one(heard.go_away.as_ref().map(|last| last.code), codes) && heard.is_over
+            Wanted::Leave(codes) => leaves(codes),
+            Wanted::StatusOrCalm(..) if heard.is_over => leaves(&[code::ENHANCE_YOUR_CALM]),
+            Wanted::Http(status) => {
+                heard.on(1).field(":status") == Some(&*status.to_string()) && heard.on(1).is_ended
             }
             Wanted::Reset(codes) => is_one(heard.on(1).reset, codes),
-            Wanted::Status(streams, status) => {
+            Wanted::Status(streams, status) | Wanted::StatusOrCalm(streams, status) => {
                 let said = |said: &Said| said.grpc_status() == Some(status);
                 heard.streams.len() == streams as usize && heard.streams.values().all(said)
             }
@@ -178,6 +194,10 @@ fn bombs() -> Vec<Case> {
     use Wanted::{Leave, Status};
     let long = "a".repeat(100_000);
     let field = Block::request_for(&path("Get")).literal("x-long", &long);
+    let plain = Block::new()
+        .post()
+        .named(4, "/page")
+        .literal("x-long", &long);
     let key = Block::request_for(&path("Get")).literal(&long, "x");
     let method = Block::request_for(&path(&long));
     let huge = |block: &Block| vec![(long_headers(1, true, block.bytes()), 1)];
@@ -202,6 +222,11 @@ fn bombs() -> Vec<Case> {
     vec![
         Case::new("100,000 bytes", huge(&field), Status(1, RESOURCE_EXHAUSTED)),
         Case::new(
+            "100,000 bytes of no call of gRPC",
+            huge(&plain),
+            Wanted::Http(431),
+        ),
+        Case::new(
             "a name of 100,000 bytes",
             huge(&key),
             Status(1, RESOURCE_EXHAUSTED),
@@ -215,7 +240,7 @@ fn bombs() -> Vec<Case> {
         Case::new(
             "64 MiB of references",
             vec![(bombs, 1)],
-            Status(20, RESOURCE_EXHAUSTED),
+            Wanted::StatusOrCalm(20, RESOURCE_EXHAUSTED),
         ),
         Case::new("a table of a MiB", broken(grown.bytes()), compression()),
         Case::new("index zero", broken(&[0x80]), compression()),
@@ -252,8 +277,16 @@ fn broken() -> Vec<Case> {
     let without_path = Block::new().post().of_grpc();
     vec![
         Case::new("too large a window", connection, Leave(WINDOW)),
-        Case::new("too large a stream's window", open(update, 2), Reset(WINDOW)),
-        Case::new("a window that grows by nothing", vec![(zero, 1)], Leave(BROKEN)),
+        Case::new(
+            "too large a stream's window",
+            open(update, 2),
+            Reset(WINDOW),
+        ),
+        Case::new(
+            "a window that grows by nothing",
+            vec![(zero, 1)],
+            Leave(BROKEN),
+        ),
         Case::new(
             "DATA of a stream that never was",
             vec![(frame(kind::DATA, 0, 9, &[1; 10]), 1)],
@@ -272,7 +305,10 @@ fn broken() -> Vec<Case> {
         Case::new("DATA of no bytes", open(nothing, 200_000), Leave(CALM)),
         Case::new(
             "HEADERS of an even stream",
-            vec![(headers(2, true, Block::request_for(&path("Get")).bytes()), 1)],
+            vec![(
+                headers(2, true, Block::request_for(&path("Get")).bytes()),
+                1,
+            )],
             Leave(BROKEN),
         ),
     ]

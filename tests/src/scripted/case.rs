@@ -93,10 +93,15 @@ impl Case {
         tries: u32,
         act: impl Fn(u32) -> Act + Send + Sync + 'static,
     ) -> Self {
-        Self::new(what, wanted, (tries, Ends::AtOnce), move |point| match point.at {
-            At::Head | At::Data => Act::nothing(),
-            At::End => act(point.stream),
-        })
+        Self::new(
+            what,
+            wanted,
+            (tries, Ends::AtOnce),
+            move |point| match point.at {
+                At::Head | At::Data => Act::nothing(),
+                At::End => act(point.stream),
+            },
+        )
     }
 
     /// It does it once its caller has its head.
@@ -106,11 +111,16 @@ impl Case {
         wanted: Wanted,
         act: impl Fn(u32) -> Act + Send + Sync + 'static,
     ) -> Self {
-        Self::new(what, wanted, (1, Ends::AfterHead), move |point| match point.at {
-            At::Head => oblige(point),
-            At::Data => Act::nothing(),
-            At::End => act(point.stream),
-        })
+        Self::new(
+            what,
+            wanted,
+            (1, Ends::AfterHead),
+            move |point| match point.at {
+                At::Head => oblige(point),
+                At::Data => Act::nothing(),
+                At::End => act(point.stream),
+            },
+        )
     }
 
     /// It does it once its caller has a message.
@@ -120,17 +130,22 @@ impl Case {
         wanted: Wanted,
         act: impl Fn(u32) -> Act + Send + Sync + 'static,
     ) -> Self {
-        Self::new(what, wanted, (1, Ends::AfterData), move |point| match point.at {
-            At::Head => Act::say(
-                [
-                    headers(point.stream, false, Block::response().bytes()),
-                    message(point.stream, false, &[2; 40]),
-                ]
-                .concat(),
-            ),
-            At::Data => Act::nothing(),
-            At::End => act(point.stream),
-        })
+        Self::new(
+            what,
+            wanted,
+            (1, Ends::AfterData),
+            move |point| match point.at {
+                At::Head => Act::say(
+                    [
+                        headers(point.stream, false, Block::response().bytes()),
+                        message(point.stream, false, &[2; 40]),
+                    ]
+                    .concat(),
+                ),
+                At::Data => Act::nothing(),
+                At::End => act(point.stream),
+            },
+        )
     }
 
     fn path(&self) -> String {

@@ -43,10 +43,9 @@ impl Until {
     #[must_use]
     pub const fn count(self) -> u64 {
         match self {
-            Self::Ends(count)
-            | Self::Blocks(count)
-            | Self::Data(count)
-            | Self::Pongs(count) => count,
+            Self::Ends(count) | Self::Blocks(count) | Self::Data(count) | Self::Pongs(count) => {
+                count
+            }
             Self::Over => u64::MAX,
         }
     }
