@@ -10,6 +10,7 @@ mod addresses;
 mod attached;
 mod bpf;
 mod btf;
+mod callers;
 mod check;
 mod claims;
 mod ends;
@@ -59,6 +60,7 @@ mod upstream;
 mod waker;
 
 pub use attached::{AttachedProgram, attached_programs};
+pub use callers::Callers;
 pub use check::{Finding, Injections, Status, check};
 pub use error::KernelError;
 pub use listeners::{ListenerChange, Listeners};
