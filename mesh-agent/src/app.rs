@@ -135,6 +135,8 @@ impl Agent {
             live: proxy.live.clone(),
         };
         let address = server.local_address().map_err(AppError::Runtime)?;
+        // Readers of manifests and of kernel objects are most of what has run.
+        kernel::release_code();
         tracing::info!(
             admin = %address,
             cgroup = %settings.kernel.cgroup.display(),

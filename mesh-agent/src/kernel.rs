@@ -70,7 +70,7 @@ pub use observer::Observer;
 pub use open::{Opened, ProxyParts, open};
 pub use origins::{Captured, Origins};
 pub use syncer::{ApplyProblem, ApplyReport, Syncer};
-pub use sys::{bound_heap, trim_heap};
+pub use sys::{bound_heap, release_code, trim_heap};
 pub use unload::{UnloadReport, unload};
 pub use upstream::{MakeUpstream, UpstreamOrder, UpstreamSockets};
 pub use waker::Waker;

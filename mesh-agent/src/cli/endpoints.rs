@@ -188,9 +188,10 @@ mod tests {
         assert_eq!(
             format!("\n{}", table(&endpoints, Some(100))),
             "
-SERVICE          PORT  ENDPOINT        WORKLOAD           NODE    ZONE  STATE      WEIGHT
-shop/inventory  50051  10.1.0.5:8080   shop/inventory-v2  node-1  -     in use          1
-shop/inventory  50051  10.1.0.16:8080  shop/inventory-v2  node-1  -     not ready       0
+SERVICE          PORT  ENDPOINT        WORKLOAD           NODE    ZONE  STATE               WEIGHT
+shop/inventory  50051  10.1.0.5:8080   shop/inventory-v2  node-1  -     in use                   1
+shop/inventory  50051  10.1.0.6:8080   shop/inventory-v2  node-1  -     ejected for 28.0 s       1
+shop/inventory  50051  10.1.0.16:8080  shop/inventory-v2  node-1  -     not ready                0
 "
         );
     }
