@@ -13,7 +13,7 @@ use std::path::Path;
 
 #[test]
 fn every_example_is_accepted_without_a_problem() {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config");
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/shop");
     let batch = read_directory(&directory).unwrap();
     assert!(batch.files.len() >= 3, "{:?}", batch.files.keys());
     assert_eq!(batch.problems, []);
@@ -158,7 +158,8 @@ fn every_example_of_routing_does_what_it_says() {
         let file = format!("{}.yaml", example.file);
         unseen.remove(&file);
         let mut catalog = Catalog::new(NodeIdentity::named("node-a"));
-        for path in ["shop.yaml", "inventory-v2.yaml", &format!("routing/{file}")] {
+        let example_path = format!("routing/{file}");
+        for path in ["shop/shop.yaml", "shop/inventory-v2.yaml", &example_path] {
             let path = directory.join(path);
             let parsed = parse_file(&path, &fs::read(&path).unwrap());
             catalog.set_file(&path, Some(parsed));

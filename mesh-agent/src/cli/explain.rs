@@ -152,14 +152,15 @@ fn said_of(listeners: &CallerListeners, of: Option<&str>) -> String {
         refused,
         unknown,
     } = listeners;
+    let nobody = match of {
+        Some(namespace) => format!(
+            "in no network namespace of {namespace}: no process of its pods is in the mesh on this node, or no EndpointSlice names them"
+        ),
+        None => "in no network namespace: no process is in the mesh on this node".to_owned(),
+    };
     let of = of.map_or_else(String::new, |namespace| format!(" of {namespace}"));
     let mut text = match listening {
-        0 => line(
-            "listeners",
-            &format!(
-                "in no network namespace{of}: none of its processes runs in the mesh on this node, or no EndpointSlice names its pods"
-            ),
-        ),
+        0 => line("listeners", &nobody),
         _ => line(
             "listeners",
             &format!("in {}{of}", count(*listening, "network namespace")),

@@ -89,10 +89,17 @@ impl Plans {
             };
             let namespace = namespace_of_traffic_object(object);
             let may_be_meant = problem.severity == Severity::Error
-                && namespace.is_some_and(|namespace| namespaces.contains(&Some(namespace)));
+                && namespace.is_some_and(|namespace| namespaces.contains(&Some(namespace)))
+                && !self.is_about_any(object);
             about.contains(object) || may_be_meant
         };
         explanation.problems = all.iter().filter(concerns).cloned().collect();
+    }
+
+    /// Whether a route or policy is known to be about some Service.
+    fn is_about_any(&self, object: &str) -> bool {
+        let mut known = self.about.values().flatten();
+        known.any(|id| id.to_string() == object)
     }
 
     fn route(&self, rules: &RuleSet, query: &ExplainQuery, explanation: &mut Explanation) {

@@ -34,10 +34,20 @@ pub(super) fn path_of<'a>(
         Some(routed) => {
             let rules = routed.rules(caller);
             let consumer = caller.filter(|caller| routed.consumers.contains_key(*caller));
-            (Some(rules), why_routed(rules, &routed.backend, consumer))
+            let why = why_routed(rules, &routed.backend, consumer);
+            (Some(rules), why + &others(routed, consumer))
         }
         None => (None, why_direct(port, caller)),
     }
+}
+
+/// Whose routes are others, unless it is one of theirs who calls.
+fn others(routed: &RoutedPort, consumer: Option<&str>) -> String {
+    if consumer.is_some() || routed.consumers.is_empty() {
+        return String::new();
+    }
+    let namespaces = listed(routed.consumers.keys().map(ToString::to_string));
+    format!("; those from {namespaces} have routes of their own")
 }
 
 fn why_routed(rules: &RuleSet, backend: &Backend, consumer: Option<&str>) -> String {

@@ -1,4 +1,4 @@
-//! The report of a request, from the manifests that `config/` shows.
+//! The report of a request, from the manifests that `config/shop/` shows.
 
 use super::super::CommandLine;
 use super::{Arguments, execute, report};
@@ -8,7 +8,7 @@ use crate::cli::{Command, OutputFormat, Verdict};
 use clap::Parser as _;
 
 fn arguments(line: &[&str]) -> Arguments {
-    let config = concat!(env!("CARGO_MANIFEST_DIR"), "/../config");
+    let config = concat!(env!("CARGO_MANIFEST_DIR"), "/../config/shop");
     let line = ["mesh-agent", "explain", "--config", config]
         .into_iter()
         .chain(line.iter().copied());

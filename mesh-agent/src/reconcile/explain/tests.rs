@@ -178,6 +178,11 @@ fn the_path_has_a_reason() {
         ),
         (
             "inventory:grpc",
+            "",
+            "; those from lab have routes of their own",
+        ),
+        (
+            "inventory:grpc",
             "lab",
             "callers from lab have routes of their own: GRPCRoute lab/own",
         ),
@@ -276,7 +281,8 @@ fn a_policy_about_requests_is_named_where_no_route_is_attached() {
     );
 }
 
-/// An HTTPRoute beside the GRPCRoute, one for a port that is not routed, one that is wrong, and a wrong one of another namespace.
+/// An HTTPRoute beside the GRPCRoute, a route for a port that is not routed, a policy that is wrong, a conflict at another Service,
+/// and a wrong policy of another namespace.
 const BESIDE: &str = "
 ---
 apiVersion: gateway.networking.k8s.io/v1
@@ -297,6 +303,16 @@ apiVersion: mesh.dev/v1alpha1
 kind: MeshPolicy
 metadata: {name: wrong, namespace: shop}
 spec: {targetRefs: [{kind: Service, name: inventory}], timeouts: {request: soon}}
+---
+apiVersion: mesh.dev/v1alpha1
+kind: MeshPolicy
+metadata: {name: one, namespace: shop}
+spec: {targetRefs: [{kind: Service, name: spare}], timeouts: {request: 1s}}
+---
+apiVersion: mesh.dev/v1alpha1
+kind: MeshPolicy
+metadata: {name: other, namespace: shop}
+spec: {targetRefs: [{kind: Service, name: spare}], timeouts: {request: 2s}}
 ---
 apiVersion: mesh.dev/v1alpha1
 kind: MeshPolicy
@@ -334,6 +350,7 @@ fn routes_and_policies_that_are_not_in_force_are_told_with_their_reason() {
         ("GRPCRoute shop/admin", Some("UnsupportedProtocol")),
         ("GRPCRoute shop/r", Some("there is no Service shop/gone")),
         ("MeshPolicy shop/wrong", Some("soon")),
+        ("MeshPolicy shop/other", None),
         ("MeshPolicy far/elsewhere", None),
         ("Service shop/bad", None),
     ] {
