@@ -9,7 +9,6 @@ use crate::lifecycle::{DrainWatch, Phase};
 use crate::observe::{DestinationLabels, SessionCalls, SourceLabels};
 use crate::route::RoutedPort;
 use futures_util::StreamExt;
-use futures_util::future::Either;
 use futures_util::stream::FuturesUnordered;
 use std::collections::HashMap;
 use std::future::{Future, poll_fn};
@@ -70,8 +69,6 @@ impl Context {
 
 /// What a session is told by something other than its connection.
 enum Told {
-    /// A request has been served.
-    Nothing,
     /// Take no new requests.
     Finish,
     /// Cut off what is left.
@@ -117,49 +114,34 @@ pub(super) async fn run(proxy: Arc<Proxy>, accepted: Accepted, drain: DrainWatch
 
 async fn serve(context: Arc<Context>, mut server: Server, drain: DrainWatch) {
     let mut under_way = FuturesUnordered::new();
-    let told: Telling = Box::pin(finish(Arc::clone(&context), drain.clone()));
-    under_way.push(Either::Right(told));
+    // Apart from them, since a place among them is as large as a request's.
+    let mut telling = FuturesUnordered::<Telling>::new();
+    telling.push(Box::pin(finish(Arc::clone(&context), drain.clone())));
     poll_fn(|cx| {
         loop {
             match server.poll_incoming(cx) {
                 Poll::Ready(Some(incoming)) => {
-                    let served = exchange::run(Arc::clone(&context), incoming);
-                    under_way.push(Either::Left(async {
-                        served.await;
-                        Told::Nothing
-                    }));
+                    under_way.push(exchange::run(Arc::clone(&context), incoming));
                 }
                 // What is still under way is dropped with it: cancelled.
                 Poll::Ready(None) => return Poll::Ready(()),
                 Poll::Pending => break,
             }
         }
-        while let Poll::Ready(Some(told)) = under_way.poll_next_unpin(cx) {
-            act(
-                told,
-                &mut server,
-                &mut |telling| {
-                    under_way.push(Either::Right(telling));
-                },
-                &drain,
-            );
+        while let Poll::Ready(Some(())) = under_way.poll_next_unpin(cx) {}
+        while let Poll::Ready(Some(told)) = telling.poll_next_unpin(cx) {
+            match told {
+                Told::Finish => {
+                    server.finish();
+                    telling.push(Box::pin(end(drain.clone())));
+                }
+                Told::End => server.end(ErrorCode::NO_ERROR),
+            }
         }
         // What all of them have sent is written at once.
         server.poll_flush(cx)
     })
     .await;
-}
-
-/// Does what a session is told.
-fn act(told: Told, server: &mut Server, wait_for: &mut dyn FnMut(Telling), drain: &DrainWatch) {
-    match told {
-        Told::Nothing => {}
-        Told::Finish => {
-            server.finish();
-            wait_for(Box::pin(end(drain.clone())));
-        }
-        Told::End => server.end(ErrorCode::NO_ERROR),
-    }
 }
 
 /// Waits until there is a reason to take no new requests.

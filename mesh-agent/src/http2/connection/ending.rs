@@ -22,6 +22,9 @@ pub(super) const LEAVING_PING: [u8; 8] = *b"mesh-bye";
 /// What other PINGs carry.
 const PING: [u8; 8] = *b"meshping";
 
+/// What a GOAWAY says to who PINGs too often (gRFC A8).
+pub(super) const TOO_MANY_PINGS: &[u8] = b"too_many_pings";
+
 /// The highest number of a stream.
 const STREAM_MAX: u32 = (1 << 31) - 1;
 
@@ -58,25 +61,30 @@ impl Connection {
             return;
         }
         self.leaving = Leaving::Announced;
-        self.write_go_away(STREAM_MAX, ErrorCode::NO_ERROR);
+        self.write_go_away(STREAM_MAX, ErrorCode::NO_ERROR, b"");
         self.write_frame(kind::PING, 0, 0, &LEAVING_PING);
     }
 
     /// The peer has seen the first GOAWAY.
     pub(super) fn leave(&mut self) {
         self.leaving = Leaving::Final;
-        self.write_go_away(self.stream_last, ErrorCode::NO_ERROR);
+        self.write_go_away(self.stream_last, ErrorCode::NO_ERROR, b"");
     }
 
     /// Ends the connection and every stream of it.
     pub fn end(&mut self, code: ErrorCode) {
+        self.end_saying(code, b"");
+    }
+
+    /// The same with a word for people and, of PINGs, for clients (gRFC A8).
+    pub(super) fn end_saying(&mut self, code: ErrorCode, debug: &[u8]) {
         if !self.is_ended {
             let last = match self.role {
                 Role::Server => self.stream_last,
                 // The peer has opened none.
                 Role::Client => 0,
             };
-            self.write_go_away(last, code);
+            self.write_go_away(last, code, debug);
             self.lost();
         }
     }
@@ -104,17 +112,18 @@ impl Connection {
         self.wake_writer();
     }
 
-    fn write_go_away(&mut self, last: u32, code: ErrorCode) {
-        let mut payload = [0; 8];
-        payload[..4].copy_from_slice(&last.to_be_bytes());
-        payload[4..].copy_from_slice(&code.0.to_be_bytes());
+    fn write_go_away(&mut self, last: u32, code: ErrorCode, debug: &[u8]) {
+        let mut payload = Vec::with_capacity(8 + debug.len());
+        payload.extend(last.to_be_bytes());
+        payload.extend(code.0.to_be_bytes());
+        payload.extend(debug);
         self.write_frame(kind::GO_AWAY, 0, 0, &payload);
     }
 
     /// The peer lets no stream live after this one.
     pub(super) fn peer_leaves(&mut self, last: u32, debug: &[u8]) {
         self.peer_last = Some(last);
-        self.is_pinged_too_often |= debug.starts_with(b"too_many_pings");
+        self.is_pinged_too_often |= debug.starts_with(TOO_MANY_PINGS);
         if self.role == Role::Client {
             let mut cut = vec![];
             for (place, stream) in self.streams.iter_placed() {
@@ -142,7 +151,7 @@ impl Connection {
         if !self.is_ended && self.is_over() {
             // A server has said it already.
             if self.role == Role::Client {
-                self.write_go_away(0, ErrorCode::NO_ERROR);
+                self.write_go_away(0, ErrorCode::NO_ERROR, b"");
             }
             self.is_ended = true;
         }
