@@ -1,7 +1,7 @@
 //! The node agent. Rooms in reading order; imports point down only (`tests/layering.rs`).
 //!
 //! L0 plain types: `model`, `grpc`, `observe`, `api`, `lifecycle` ·
-//! L1 pure logic: `config`, `resilience`, `balance`, `route`, `plan` ·
+//! L1 pure logic: `config`, `resilience`, `balance`, `route`, `plan`, `http2` ·
 //! L2 I/O: `source`, `kernel`, `proxy`, `export` · L3 wiring: `reconcile`, `sampler`, `tracer`, `admin`, `cli`, `app`.
 
 pub mod api;
@@ -12,6 +12,7 @@ pub mod observe;
 
 pub mod balance;
 pub mod config;
+pub mod http2;
 pub mod plan;
 pub mod resilience;
 pub mod route;

@@ -93,6 +93,12 @@ const ROOMS: &[Room] = &[
         never: PURE,
     },
     Room {
+        name: "http2",
+        layer: 1,
+        rooms: &[],
+        never: PURE,
+    },
+    Room {
         name: "source",
         layer: 2,
         rooms: &["model", "config", "lifecycle"],
