@@ -27,14 +27,16 @@ impl Hash {
     }
 
     fn with(self, text: &[u8]) -> Self {
-        let (words, rest) = text.as_chunks();
-        let mut last = [0; 8];
-        last[..rest.len()].copy_from_slice(rest);
         let started = self.mixed(text.len() as u64);
+        let Some(last) = text.last_chunk() else {
+            return started.mixed(short(text));
+        };
+        // The last word may have bytes of the one before it: cheaper than one that is filled up.
+        let (words, _) = text.as_chunks();
         let whole = words
             .iter()
             .fold(started, |hash, word| hash.mixed(u64::from_le_bytes(*word)));
-        whole.mixed(u64::from_le_bytes(last))
+        whole.mixed(u64::from_le_bytes(*last))
     }
 
     const fn mixed(self, word: u64) -> Self {
@@ -50,5 +52,18 @@ impl Hash {
     /// More bits than the place has.
     pub(super) const fn tag(self) -> u32 {
         (self.0 >> 32) as u32
+    }
+}
+
+/// Fewer than eight bytes as a word.
+fn short(text: &[u8]) -> u64 {
+    match (text.first_chunk(), text.last_chunk()) {
+        (Some(first), Some(last)) => {
+            let high = u64::from(u32::from_le_bytes(*last)) << 32;
+            high | u64::from(u32::from_le_bytes(*first))
+        }
+        _ => text
+            .iter()
+            .fold(0, |word, byte| word << 8 | u64::from(*byte)),
     }
 }
