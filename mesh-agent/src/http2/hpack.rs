@@ -12,6 +12,7 @@ mod fixed;
 mod hash;
 mod huffman;
 mod number;
+mod paths;
 mod places;
 mod table;
 mod text;

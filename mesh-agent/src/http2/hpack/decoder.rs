@@ -1,6 +1,7 @@
 //! Blocks as fields.
 
 use super::field::{Entry, Field, Name};
+use super::paths::{Paths, is_unindexed_path};
 use super::table::Table;
 use super::{Invalid, fixed, number, text};
 
@@ -8,6 +9,7 @@ use super::{Invalid, fixed, number, text};
 #[derive(Debug)]
 pub struct Decoder {
     table: Table<Entry>,
+    paths: Paths,
     /// What was announced: how large the peer may make the table.
     table_bytes_max: usize,
 }
@@ -18,6 +20,7 @@ impl Decoder {
     pub const fn new(table_bytes_max: usize) -> Self {
         Self {
             table: Table::new(table_bytes_max),
+            paths: Paths::new(),
             table_bytes_max,
         }
     }
@@ -52,6 +55,7 @@ impl Decoder {
                     self.resize(number::read(&mut rest, 5)?, is_begun)?;
                     continue;
                 }
+                _ if is_unindexed_path(*first) => self.path(&mut rest, &mut take)?,
                 zeros => {
                     let mut entry = self.literal(&mut rest, 4)?;
                     if zeros == 3 {
@@ -79,6 +83,25 @@ impl Decoder {
             index => self.entry(index)?.name.clone(),
         };
         Ok(Entry::new(name, text::read(block)?))
+    }
+
+    fn path(
+        &mut self,
+        block: &mut &[u8],
+        mut take: impl FnMut(&Field, usize),
+    ) -> Result<(), Invalid> {
+        let mut written = *block;
+        number::read(block, 4)?;
+        text::split(block)?;
+        let (key, _) = written.split_at(written.len() - block.len());
+        if let Some(entry) = self.paths.find(key) {
+            take(&entry.field, entry.bytes);
+            return Ok(());
+        }
+        let entry = self.literal(&mut written, 4)?;
+        take(&entry.field, entry.bytes);
+        self.paths.keep(key, entry);
+        Ok(())
     }
 
     fn resize(&mut self, bytes: usize, is_begun: bool) -> Result<(), Invalid> {

@@ -108,13 +108,11 @@ impl Encoder {
     }
 
     fn find_field(&self, hashes: Hashes, name: &[u8], value: &[u8]) -> Option<usize> {
-        fixed::find_field(hashes, name, value).or_else(|| {
-            let is_it = |texts: &Texts| texts.are(name, value);
-            let found = self
-                .places
-                .find(hashes.field, |at| self.get(at).is_some_and(is_it));
-            found.map(|insertion| self.index(insertion))
-        })
+        let is_it = |texts: &Texts| texts.are(name, value);
+        self.places
+            .find(hashes.field, |at| self.get(at).is_some_and(is_it))
+            .map(|insertion| self.index(insertion))
+            .or_else(|| fixed::find_field(hashes, name, value))
     }
 
     fn find_name(&self, hashes: Hashes, name: &[u8]) -> Option<usize> {

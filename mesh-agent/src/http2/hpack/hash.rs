@@ -27,14 +27,16 @@ impl Hash {
     }
 
     fn with(self, text: &[u8]) -> Self {
-        let (words, rest) = text.as_chunks();
-        let mut last = [0; 8];
-        last[..rest.len()].copy_from_slice(rest);
         let started = self.mixed(text.len() as u64);
+        let Some(last) = text.last_chunk() else {
+            return started.mixed(short(text));
+        };
+        // The last word may have bytes of the one before it: cheaper than one that is filled up.
+        let (words, _) = text.as_chunks();
         let whole = words
             .iter()
             .fold(started, |hash, word| hash.mixed(u64::from_le_bytes(*word)));
-        whole.mixed(u64::from_le_bytes(last))
+        whole.mixed(u64::from_le_bytes(*last))
     }
 
     const fn mixed(self, word: u64) -> Self {
@@ -42,13 +44,26 @@ impl Hash {
         Self((self.0.rotate_left(29) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15))
     }
 
-    /// A place among as many as these bits number.
+    /// A place among as many as these bits number, of which there are at most eight.
     pub(super) const fn place(self, bits: u32) -> usize {
-        (self.0 >> (u64::BITS - bits)) as usize
+        (self.0 >> 56) as usize >> (8 - bits)
     }
 
-    /// Bits that say more than the place.
+    /// More bits than the place has.
     pub(super) const fn tag(self) -> u32 {
-        (self.0 >> 24) as u32
+        (self.0 >> 32) as u32
+    }
+}
+
+/// Fewer than eight bytes as a word.
+fn short(text: &[u8]) -> u64 {
+    match (text.first_chunk(), text.last_chunk()) {
+        (Some(first), Some(last)) => {
+            let high = u64::from(u32::from_le_bytes(*last)) << 32;
+            high | u64::from(u32::from_le_bytes(*first))
+        }
+        _ => text
+            .iter()
+            .fold(0, |word, byte| word << 8 | u64::from(*byte)),
     }
 }

@@ -10,7 +10,7 @@ use super::Invalid;
 const END: usize = 256;
 
 /// Bits of the longest code.
-const LONGEST: usize = 30;
+const LONGEST: u8 = 30;
 
 /// Bits of the codes that one look finds: those of nearly everything in a header.
 const SHORT: usize = 8;
@@ -41,7 +41,7 @@ static SYMBOLS: [u16; 257] = SORTED;
 static CODES: [(u32, u8); 257] = codes();
 
 /// What the codes of each length are below, left-aligned, and the place in `SYMBOLS` of the code zero of that length.
-static LIMITS: [(u64, u64); LONGEST + 1] = limits();
+static LIMITS: [(u64, u64); LONGEST as usize + 1] = limits();
 
 /// The symbol that eight bits begin with, and the bits of its code; zero: a longer one.
 static FIRST: [(u8, u8); 256] = first();
@@ -54,7 +54,7 @@ pub(super) fn decode(code: &[u8]) -> Result<Vec<u8>, Invalid> {
     let mut bits = Bits { window: 0, held: 0 };
     loop {
         let mut window = bits.window;
-        if bits.held < LONGEST as u32 {
+        if bits.held < u32::from(LONGEST) {
             bits.fill(&mut rest);
             if bits.are_padding() {
                 return Ok(text);
@@ -163,7 +163,7 @@ const fn sorted() -> [u16; 257] {
     while length <= LONGEST {
         let mut symbol = 0_u16;
         while symbol as usize <= END {
-            if LENGTHS[symbol as usize] as usize == length {
+            if LENGTHS[symbol as usize] == length {
                 sorted[place] = symbol;
                 place += 1;
             }
@@ -190,9 +190,9 @@ const fn codes() -> [(u32, u8); 257] {
     codes
 }
 
-const fn limits() -> [(u64, u64); LONGEST + 1] {
+const fn limits() -> [(u64, u64); LONGEST as usize + 1] {
     let codes = codes();
-    let mut limits = [(0, 0); LONGEST + 1];
+    let mut limits = [(0, 0); LONGEST as usize + 1];
     let mut place = 0;
     while place <= END {
         let (code, length) = codes[SORTED[place] as usize];

@@ -171,3 +171,19 @@ fn the_table_s_sizes_are_told_with_the_next_block() {
         Decoder::new(4_096).decode(&block, |_, _| {}).unwrap();
     }
 }
+
+#[test]
+fn paths_that_are_spelt_out_again_and_again_are_what_they_were() {
+    let mut encoder = Encoder::new();
+    let mut decoder = Decoder::new(4_096);
+    let long = format!("/{}", "p".repeat(300));
+    for nth in 0..60 {
+        let path = format!("/shop.Inventory/{}", nth % 9);
+        for (path, is_malformed) in [(path.as_str(), false), ("relative", true), (&long, false)] {
+            let block = encoded(&mut encoder, &[(":path", path)], Indexing::Without);
+            assert!(block.len() > 5);
+            let expected = (!is_malformed).then(|| (b":path".to_vec(), path.as_bytes().to_vec()));
+            assert_eq!(decoded(&mut decoder, &block), Ok(vec![expected]));
+        }
+    }
+}
