@@ -21,3 +21,6 @@ pub use head::Head;
 pub use limits::WireLimits;
 pub use output::Output;
 pub use pieces::Pieces;
+
+#[cfg(test)]
+mod tests;

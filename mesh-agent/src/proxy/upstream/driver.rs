@@ -27,9 +27,9 @@ pub(super) async fn run(makings: Arc<Makings>, entry: Arc<Entry>, client: Client
         }
     };
     let _counted = Counted::new(Arc::clone(&client.figures));
-    let (id, is_to_dial) = Entry::connected(&entry, opener);
-    if is_to_dial {
-        dial_another(&makings, &entry, client);
+    let (id, to_dial) = Entry::connected(&entry, opener);
+    for _ in 0..to_dial {
+        dial_another(&makings, &entry, client.clone());
     }
     let mut moved = pin!(Moved::new(driver, &entry, id, &makings));
     poll_fn(|cx| moved.as_mut().poll(cx)).await;

@@ -12,6 +12,9 @@ use tokio::sync::oneshot;
 /// connection may have, fifty times over.
 const CONNECTIONS_MAX: usize = 512;
 
+/// Connections that are made at once when one of them has shown how little an endpoint takes on each.
+const DIALING_MAX: usize = 16;
+
 /// Connections to one endpoint for one kind of caller.
 #[derive(Debug)]
 pub(super) struct Entry {
@@ -132,8 +135,8 @@ impl Entry {
         state.dialing == 0 && state.ready.is_empty()
     }
 
-    /// A connection was made. Returns its id, and whether one more is needed, which is counted then.
-    pub(super) fn connected(entry: &Arc<Self>, opener: Opener) -> (u64, bool) {
+    /// A connection was made. Returns its id, and how many more are needed, which are counted then.
+    pub(super) fn connected(entry: &Arc<Self>, opener: Opener) -> (u64, usize) {
         let mut state = entry.lock();
         state.dialing -= 1;
         state.last_id += 1;
@@ -144,11 +147,14 @@ impl Entry {
             streams: 0,
         });
         let served = state.serve(entry);
-        let is_to_dial = state.needs_another(entry.streams_expected);
-        state.dialing += usize::from(is_to_dial);
+        let mut to_dial = 0;
+        while state.dialing < DIALING_MAX && state.needs_another(entry.streams_expected) {
+            state.dialing += 1;
+            to_dial += 1;
+        }
         drop(state);
         hand_over(served);
-        (id, is_to_dial)
+        (id, to_dial)
     }
 
     /// A connection could not be made: nobody who waits gets one, unless others are being made.
