@@ -61,6 +61,8 @@ pub fn run(settings: &Settings) -> Result<(), AppError> {
     runtime.block_on(async {
         let mut signals = StopSignals::install().map_err(AppError::Runtime)?;
         let agent = Agent::start(settings).await?;
+        // Readers of manifests and of kernel objects are most of what has run.
+        kernel::release_code();
         agent.run(&mut signals).await
     })
 }
@@ -135,8 +137,6 @@ impl Agent {
             live: proxy.live.clone(),
         };
         let address = server.local_address().map_err(AppError::Runtime)?;
-        // Readers of manifests and of kernel objects are most of what has run.
-        kernel::release_code();
         tracing::info!(
             admin = %address,
             cgroup = %settings.kernel.cgroup.display(),
