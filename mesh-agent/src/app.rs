@@ -119,8 +119,7 @@ impl Agent {
             recording: sinks.choice.recording(),
             ..ProxySettings::default()
         };
-        let ended = call_source(Arc::clone(routes.shared()));
-        let calls = RoutedCalls::new(ended, sinks);
+        let calls = RoutedCalls::new(call_source(Arc::clone(routes.shared())), sinks);
         let (sampler, observe) =
             Sampler::start(|| measurements(observer, calls)).map_err(AppError::Thread)?;
         let proxy = ProxyThreads::start(proxy, &routes, settings.proxy_threads, proxy_settings)?;
