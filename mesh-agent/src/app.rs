@@ -61,6 +61,8 @@ pub fn run(settings: &Settings) -> Result<(), AppError> {
     runtime.block_on(async {
         let mut signals = StopSignals::install().map_err(AppError::Runtime)?;
         let agent = Agent::start(settings).await?;
+        // Readers of manifests and of kernel objects are most of what has run.
+        kernel::release_code();
         agent.run(&mut signals).await
     })
 }
@@ -117,8 +119,7 @@ impl Agent {
             recording: sinks.choice.recording(),
             ..ProxySettings::default()
         };
-        let ended = call_source(Arc::clone(routes.shared()));
-        let calls = RoutedCalls::new(ended, sinks);
+        let calls = RoutedCalls::new(call_source(Arc::clone(routes.shared())), sinks);
         let (sampler, observe) =
             Sampler::start(|| measurements(observer, calls)).map_err(AppError::Thread)?;
         let proxy = ProxyThreads::start(proxy, &routes, settings.proxy_threads, proxy_settings)?;
@@ -135,8 +136,6 @@ impl Agent {
             live: proxy.live.clone(),
         };
         let address = server.local_address().map_err(AppError::Runtime)?;
-        // Readers of manifests and of kernel objects are most of what has run.
-        kernel::release_code();
         tracing::info!(
             admin = %address,
             cgroup = %settings.kernel.cgroup.display(),
