@@ -2,8 +2,8 @@
 
 use super::hash::Hash;
 
-/// Sets of places: as many as a usual table has names and fields.
-const SET_BITS: u32 = 5;
+/// Sets of places: two for each of the entries that a full table has (names and fields of 32 bytes beside their texts).
+const SET_BITS: u32 = 6;
 
 /// Places that a hash may be in; a full set forgets what was inserted first.
 const WAYS: usize = 4;
