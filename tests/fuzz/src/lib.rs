@@ -1,4 +1,6 @@
-//! The meter's decoder against full decoders.
+//! What reads bytes that anybody may have written, against what they mean: the meter's decoder, manifests, gRPC's headers.
+//!
+//! The meter's decoder, against full decoders:
 //!
 //! ```text
 //! bytes ─► oracle   frames by slices, fields by fluke-hpack ─► Said …
@@ -17,12 +19,16 @@ mod compare;
 mod encoder;
 mod exchange;
 mod framing;
+mod grpc;
 mod oracle;
+mod routes;
 mod values;
 mod walk;
 
 pub use calls::check_calls;
 pub use compare::{check, check_bytes};
 pub use exchange::Exchange;
+pub use grpc::check_grpc;
 pub use oracle::{End, Oracle, Said};
+pub use routes::check_routes;
 pub use values::{Coded, Fields, Identity};

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use mesh_fuzz::{check_bytes, check_calls};
+use mesh_fuzz::{check_bytes, check_calls, check_grpc, check_routes};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -37,8 +37,23 @@ fn the_corpus_of_calls_is_agreed_upon() {
     check_corpus("calls", check_calls);
 }
 
+#[test]
+fn the_corpus_of_routes_is_read_and_looked_up() {
+    check_corpus("routes", check_routes);
+}
+
+#[test]
+fn the_corpus_of_grpc_is_read_as_specified() {
+    check_corpus("grpc", check_grpc);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(500))]
+
+    #[test]
+    fn values_of_grpc_are_read_as_specified(value in "[0-9+%/a-zHMS -]{0,12}") {
+        check_grpc(value.as_bytes());
+    }
 
     #[test]
     fn legal_exchanges_are_agreed_upon(choices in vec(any::<u8>(), 0..600)) {
