@@ -130,6 +130,7 @@ impl Draft<'_, '_, '_> {
             backoff_max: backoff_base.saturating_mul(10),
         }
     }
+            retries_cuts: true,
 
     fn http_match(&mut self, wanted: &HttpRouteRulesMatches, at: &FieldPath) -> RouteMatch {
         let headers: Vec<(&str, TextSpec<'_>)> = wanted
