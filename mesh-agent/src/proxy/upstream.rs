@@ -8,6 +8,7 @@
 
 mod driver;
 mod entry;
+mod silence;
 
 pub(super) use entry::Lease;
 
@@ -89,9 +90,11 @@ impl Default for PoolTimes {
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(3),
-            idle: Duration::from_secs(300),
-            // The least that gRPC servers allow by default.
-            ping: Duration::from_secs(300),
+            // As gRPC's own clients have it.
+            idle: Duration::from_secs(30 * 60),
+            // Gently more than the five minutes that are the least which gRPC servers allow by default: they count from one
+            // arrival to the next, and one that was late on its way makes the next one early.
+            ping: Duration::from_secs(310),
             user_timeout: Duration::from_secs(20),
         }
     }

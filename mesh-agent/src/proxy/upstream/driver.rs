@@ -1,7 +1,9 @@
 //! The task of one connection to an endpoint: makes it, moves it, and ends with it.
 
 use super::entry::Entry;
+use super::silence::{Due, Look, Silence};
 use super::{Client, ConnectionFigures, Makings};
+use crate::proxy::clock;
 use crate::proxy::wire::{self, Cut, Driver, Opener};
 use crate::resilience::{Permit, Resource};
 use socket2::SockRef;
@@ -13,7 +15,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, Sleep, sleep, timeout};
+use tokio::time::{Sleep, sleep, timeout};
 
 /// Makes a connection for an entry that has counted it, and moves it until it is over.
 pub(super) async fn run(makings: Arc<Makings>, entry: Arc<Entry>, client: Client, permit: Permit) {
@@ -91,10 +93,8 @@ struct Moved<'e> {
     driver: Driver,
     entry: &'e Entry,
     id: u64,
-    idle: Duration,
     is_withdrawn: bool,
-    read_bytes: u64,
-    silent_since: Instant,
+    silence: Silence,
     check: Pin<Box<Sleep>>,
 }
 
@@ -105,10 +105,8 @@ impl<'e> Moved<'e> {
             driver,
             entry,
             id,
-            idle,
             is_withdrawn: false,
-            read_bytes: 0,
-            silent_since: Instant::now(),
+            silence: Silence::new(clock::now(), idle),
             check: Box::pin(sleep(idle.min(entry.ping()))),
         }
     }
@@ -130,26 +128,22 @@ impl<'e> Moved<'e> {
 
     /// Looks whether the connection is idle, or silent though it has streams.
     fn check(&mut self, cx: &Context<'_>) {
-        let now = Instant::now();
-        let read_bytes = self.driver.read_bytes();
-        if read_bytes != self.read_bytes {
-            self.read_bytes = read_bytes;
-            self.silent_since = now;
+        let now = clock::now();
+        let (due, wait) = self.silence.look(Look {
+            now,
+            read_bytes: self.driver.read_bytes(),
+            is_idle: self.entry.streams(self.id) == Some(0),
+            ping: self.entry.ping(),
+        });
+        match due {
+            Due::Nothing => {}
+            // Unless a stream has begun just now.
+            Due::Close => self.is_withdrawn = self.entry.withdraw_idle(self.id),
+            Due::Ping => {
+                self.driver.ping();
+                cx.waker().wake_by_ref();
+            }
         }
-        let silent = now - self.silent_since;
-        let ping = self.entry.ping();
-        let streams = self.entry.streams(self.id);
-        if streams == Some(0) && silent >= self.idle {
-            self.is_withdrawn = self.entry.withdraw_idle(self.id);
-        } else if streams != Some(0) && silent >= ping {
-            self.driver.ping();
-            self.silent_since = now;
-            cx.waker().wake_by_ref();
-        }
-        let next = if streams == Some(0) { self.idle } else { ping };
-        let left = next.saturating_sub(now - self.silent_since);
-        self.check
-            .as_mut()
-            .reset(now + left.max(Duration::from_secs(1)));
+        self.check.as_mut().reset((now + wait).into());
     }
 }

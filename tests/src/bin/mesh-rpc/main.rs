@@ -8,11 +8,13 @@ mod load;
 mod load_serve;
 mod page;
 mod serve;
+mod silence;
 mod traced;
 
 use std::error::Error;
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::time::Duration;
 
 fn main() -> ExitCode {
     match run() {
@@ -52,12 +54,18 @@ fn run() -> Result<(), Box<dyn Error>> {
         ["features", target] => runtime.block_on(features::features(target.parse()?)),
         ["ask", target] => runtime.block_on(ask::ask(target.parse()?)),
         ["page", listen] => runtime.block_on(page::serve(listen.parse()?)),
+        ["silence", case, target, seconds] => runtime.block_on(silence::silence(
+            case,
+            target.parse()?,
+            Duration::from_secs(seconds.parse()?),
+        )),
         ["serve-traced", listen] => runtime.block_on(traced::serve(listen.parse()?)),
         _ => Err(
             "usage: mesh-rpc serve ADDRESS IDENTITY | mesh-rpc call ADDRESS CHANNELS CALLS \
              | mesh-rpc load-serve ADDRESS [STREAMS] | mesh-rpc load ADDRESS CONNECTIONS STREAMS PLAN... \
              | mesh-rpc traced ADDRESS | mesh-rpc serve-traced ADDRESS \
-             | mesh-rpc features ADDRESS | mesh-rpc ask ADDRESS | mesh-rpc page ADDRESS"
+             | mesh-rpc features ADDRESS | mesh-rpc ask ADDRESS | mesh-rpc page ADDRESS \
+             | mesh-rpc silence connection|stream ADDRESS SECONDS"
                 .into(),
         ),
     }
