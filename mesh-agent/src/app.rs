@@ -16,6 +16,7 @@
 mod error;
 mod log;
 mod proxy;
+mod pulse;
 mod settings;
 mod traces;
 
@@ -132,6 +133,7 @@ impl Agent {
             taps: traces.taps.clone(),
             losses: traces.losses.clone(),
             bypasses: proxy.bypasses.clone(),
+            proxy: Arc::clone(&routes.shared().figures),
         };
         let address = server.local_address().map_err(AppError::Runtime)?;
         tracing::info!(

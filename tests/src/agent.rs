@@ -211,6 +211,22 @@ impl Agent {
         self.end(Signal::KILL)
     }
 
+    /// Sends it a signal, for a test that has something to do before its end.
+    ///
+    /// # Errors
+    /// If it has gone.
+    pub fn signal(&self, signal: Signal) -> Result {
+        self.process.signal(signal)
+    }
+
+    /// Waits for the end of an agent that was told to.
+    ///
+    /// # Errors
+    /// If it does not end in time.
+    pub fn ended(mut self, limit: Duration) -> Result<ExitStatus> {
+        self.process.wait(limit)
+    }
+
     fn end(mut self, signal: Signal) -> Result<ExitStatus> {
         self.check_balance()?;
         self.process.signal(signal)?;

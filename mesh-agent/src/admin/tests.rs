@@ -85,6 +85,7 @@ impl Bench {
             taps: Taps::new(Arc::new(|| {}), Losses::default()),
             losses: Losses::default(),
             bypasses: Bypasses::default(),
+            proxy: Arc::default(),
         };
         let (stop, stopping) = watch::channel(false);
         let server = AdminServer::bind("127.0.0.1:0".parse().unwrap(), false)

@@ -2,6 +2,7 @@
 //! those that serve.
 
 use super::AppError;
+use super::pulse::Pulse;
 use crate::kernel::{
     KernelError, ListenerChange, Listeners, MakeUpstream, Origins, ProxyParts, UpstreamOrder, Waker,
 };
@@ -86,7 +87,9 @@ impl ProxyThreads {
             origins,
             upstream,
             make_upstream,
+            heartbeat,
         } = parts;
+        let threads = threads.max(1);
         let bypasses = Bypasses::default();
         let connect = InNamespace::new(Arc::new(move |wanted, reply| {
             order(&make_upstream, wanted, reply);
@@ -94,11 +97,13 @@ impl ProxyThreads {
         let spoken = Arc::<Spoken>::default();
         let (changes, told) = mpsc::unbounded_channel();
         let (hands, inlets): (Vec<Hand>, Vec<Inlet>) =
-            (0..threads.max(1)).map(|_| Hand::new()).unzip();
+            (0..threads).map(|_| Hand::new()).unzip();
+        // Before there is a listener.
+        let pulse = Pulse::new(heartbeat, threads);
         let mut acceptor = Some(Acceptor::new(told, origin(origins), hands));
         let drain = Drain::new();
         let mut workers = Vec::new();
-        for inlet in inlets {
+        for (number, inlet) in inlets.into_iter().enumerate() {
             let shared = Arc::clone(&routes.shared);
             let thread = ProxyThread {
                 serving: Serving {
@@ -111,6 +116,8 @@ impl ProxyThreads {
                 acceptor: acceptor.take(),
                 changed: routes.changed.subscribe(),
                 drain: drain.watch(),
+                pulse: Arc::clone(&pulse),
+                number,
             };
             let worker = Worker::spawn("proxy", move || thread.run());
             workers.push(worker.map_err(AppError::Thread)?);
@@ -187,6 +194,9 @@ struct ProxyThread {
     acceptor: Option<Acceptor>,
     changed: watch::Receiver<()>,
     drain: DrainWatch,
+    pulse: Arc<Pulse>,
+    /// Which of the threads it is.
+    number: usize,
 }
 
 impl ProxyThread {
@@ -197,6 +207,8 @@ impl ProxyThread {
             acceptor,
             mut changed,
             drain,
+            pulse,
+            number,
         } = self;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -218,6 +230,7 @@ impl ProxyThread {
             tokio::select! {
                 _ = serving => {}
                 () = async { following.await; std::future::pending().await } => {}
+                () = pulse.keep(number) => {}
             }
         });
         Ok(())

@@ -3,6 +3,7 @@
 use super::ends::Ends;
 use super::error::Cause;
 use super::fill::Fill;
+use super::heartbeat::Heartbeat;
 use super::hosts::HostNames;
 use super::listeners::{Listeners, Surroundings};
 use super::maps::{LoadedMaps, TableMaps};
@@ -54,6 +55,8 @@ pub struct ProxyParts {
     pub upstream: UpstreamSockets,
     /// Orders them.
     pub make_upstream: MakeUpstream,
+    /// Says that the proxy moves.
+    pub heartbeat: Heartbeat,
 }
 
 /// Loads programs and maps; nothing is attached, and what an earlier agent left stays in force.
@@ -100,6 +103,7 @@ pub fn open(settings: &Settings) -> Result<Opened, KernelError> {
     );
     let origins = Origins::new(&maps, callers, registry.clone())?;
     let (upstream, make_upstream) = UpstreamSockets::new(registry);
+    let heartbeat = Heartbeat::new(&maps)?;
     let syncer = Syncer::new(
         tables,
         SyncerMaps {
@@ -121,6 +125,7 @@ pub fn open(settings: &Settings) -> Result<Opened, KernelError> {
             origins,
             upstream,
             make_upstream,
+            heartbeat,
         },
     })
 }
