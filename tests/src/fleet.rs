@@ -46,7 +46,10 @@ impl Fleet {
         let all = documents([workload("caller", &[caller.ipv4()]), route.manifest()]);
         node.config().put("all.yaml", &all)?;
         let endpoints = pods.iter().take(ready);
-        configure(&node, endpoints.map(|pod| Endpoint::ready(pod.ipv4()).pod(pod.name())))?;
+        configure(
+            &node,
+            endpoints.map(|pod| Endpoint::ready(pod.ipv4()).pod(pod.name())),
+        )?;
         let resident = reside(&caller)?;
         let agent = node.start_agent(&[])?;
         await_routed(&agent, &caller, target())?;

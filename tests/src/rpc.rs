@@ -122,6 +122,10 @@ pub struct Calls {
     pub answers: BTreeMap<String, u64>,
     /// Calls that failed, by what went wrong.
     pub failures: BTreeMap<String, u64>,
+    /// Calls that the client itself gave up unsent, because their connection was about to end, and made again: hyper leaves that
+    /// to its user, and tonic does not do it.
+    #[serde(default)]
+    pub unsent: u64,
     /// `getpeername` of the first channel, where the implementation lets one see it.
     pub peer: Option<SocketAddr>,
 }

@@ -61,8 +61,7 @@ fn parse(text: &str) -> Option<SocketAddr> {
     }
     let address: IpAddr = match <[u8; 4]>::try_from(octets) {
         Ok(octets) => Ipv4Addr::from(octets).into(),
-        Err(octets) => Ipv6Addr::from(<[u8; 16]>::try_from(octets).ok()?)
-            .to_canonical(),
+        Err(octets) => Ipv6Addr::from(<[u8; 16]>::try_from(octets).ok()?).to_canonical(),
     };
     Some(SocketAddr::new(address, port))
 }

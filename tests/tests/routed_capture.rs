@@ -212,7 +212,9 @@ fn where_the_proxy_s_port_is_taken_it_has_another_one() -> Result {
 #[test]
 fn where_the_proxy_cannot_listen_connections_are_bypassed_until_it_can() -> Result {
     let pair = Pair::new(Members::Both)?;
-    pair.client.namespace().ip("link set lo down\n")?;
+    pair.client
+        .namespace()
+        .ip("addr del 127.0.0.1/8 dev lo\n")?;
     pair.node.config().put("route.yaml", &everything())?;
     let _resident = reside(&pair.client)?;
     let _server = Tonic.serve(&pair.server, anywhere(), "server")?;
@@ -231,7 +233,9 @@ fn where_the_proxy_cannot_listen_connections_are_bypassed_until_it_can() -> Resu
     agent.expect("mesh_bypass_total", &[("reason", "bind_failed")], 6)?;
     assert!(agent.log().contains("cannot listen"), "{}", agent.log());
 
-    pair.client.namespace().ip("link set lo up\n")?;
+    pair.client
+        .namespace()
+        .ip("addr add 127.0.0.1/8 dev lo\n")?;
     await_routed(&agent, &pair.client, pair.target())?;
     assert_eq!(call(Tonic, &pair.client, pair.target(), 5)?, "server");
     agent.expect("mesh_bpf_map_entries", &labels, 0)?;

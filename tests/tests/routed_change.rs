@@ -47,6 +47,8 @@ fn start_both(pod: &Pod, target: SocketAddr) -> Result<[Steady; 2]> {
 
 fn check_unharmed(calls: &Calls, when: &str) {
     assert!(calls.failures.is_empty(), "{when}: {calls:?}");
+    // As many as the client had under way when its connection said that it would end.
+    assert!(calls.unsent <= UNDER_WAY_MAX, "{when}: {calls:?}");
     assert!(!calls.answers.is_empty(), "{when}: nobody called");
 }
 
@@ -75,9 +77,8 @@ fn rolling_replacement_of_grpcio_servers_fails_no_call() -> Result {
 /// One by one: a new server is ready and an old one terminating, the old one ends, and is gone from the slice.
 fn rolling_replacement(servers: Implementation) -> Result {
     let fleet = Fleet::new(2 * SERVERS, SERVERS)?;
-    let serve = |number: usize| {
-        servers.serve_slowly(&fleet.pods[number], anywhere(), &name(number), DELAY)
-    };
+    let serve =
+        |number: usize| servers.serve_slowly(&fleet.pods[number], anywhere(), &name(number), DELAY);
     let mut running = (0..SERVERS).map(serve).collect::<Result<Vec<_>>>()?;
     let mut clients = start_both(&fleet.caller, target())?;
     for old in 0..SERVERS {
@@ -104,9 +105,8 @@ fn rolling_replacement(servers: Implementation) -> Result {
 #[test]
 fn a_killed_server_costs_the_calls_it_had_and_no_others() -> Result {
     let fleet = Fleet::new(2 * SERVERS, SERVERS)?;
-    let serve = |number: usize| {
-        Tonic.serve_slowly(&fleet.pods[number], anywhere(), &name(number), DELAY)
-    };
+    let serve =
+        |number: usize| Tonic.serve_slowly(&fleet.pods[number], anywhere(), &name(number), DELAY);
     let mut running = (0..SERVERS).map(serve).collect::<Result<Vec<_>>>()?;
     let mut clients = start_both(&fleet.caller, target())?;
     let mut failed = 0;
@@ -121,7 +121,9 @@ fn a_killed_server_costs_the_calls_it_had_and_no_others() -> Result {
             failures.extend(client.so_far()?.failures);
             check_unharmed(&client.so_far()?, &name(old));
         }
-        let is_unavailable = |text: &str| text.contains("code: Unavailable") || text.contains("StatusCode.UNAVAILABLE");
+        let is_unavailable = |text: &str| {
+            text.contains("code: Unavailable") || text.contains("StatusCode.UNAVAILABLE")
+        };
         assert!(
             failures.iter().all(|(text, _)| is_unavailable(text)),
             "{failures:?}"
@@ -204,7 +206,10 @@ fn address(number: u8) -> IpAddr {
 fn a_route_that_comes_changes_and_goes_fails_no_call_and_holds_at_once() -> Result {
     let shop = Shop::open()?;
     let mut coming = shop.start(Tonic, Habit::Come)?;
-    let mut direct = [shop.start(Tonic, Habit::Stay)?, shop.start(Grpcio, Habit::Stay)?];
+    let mut direct = [
+        shop.start(Tonic, Habit::Stay)?,
+        shop.start(Grpcio, Habit::Stay)?,
+    ];
     assert_eq!(answering(&mut coming, "without a route")?, names(&[FRONT]));
 
     // The first route of all has the agent listen in the callers' namespaces.
@@ -215,7 +220,10 @@ fn a_route_that_comes_changes_and_goes_fails_no_call_and_holds_at_once() -> Resu
         let seen = answering(client, "with a route, kept")?;
         assert_eq!(seen, names(&[FRONT]), "the connection stays where it is");
     }
-    let mut routed = [shop.start(Tonic, Habit::Stay)?, shop.start(Grpcio, Habit::Stay)?];
+    let mut routed = [
+        shop.start(Tonic, Habit::Stay)?,
+        shop.start(Grpcio, Habit::Stay)?,
+    ];
     for backend in ["blue", "green", "blue"] {
         shop.route_to(backend)?;
         assert_eq!(answering(&mut coming, backend)?, names(&[backend]));
@@ -247,9 +255,8 @@ fn a_route_that_comes_changes_and_goes_fails_no_call_and_holds_at_once() -> Resu
 #[test]
 fn an_agent_that_ends_and_comes_again_fails_no_call() -> Result {
     let fleet = Fleet::new(SERVERS, SERVERS)?;
-    let serve = |number: usize| {
-        Tonic.serve_slowly(&fleet.pods[number], anywhere(), &name(number), DELAY)
-    };
+    let serve =
+        |number: usize| Tonic.serve_slowly(&fleet.pods[number], anywhere(), &name(number), DELAY);
     let _running = (0..SERVERS).map(serve).collect::<Result<Vec<_>>>()?;
     let [tonic, grpcio] = start_both(&fleet.caller, target())?;
     let coming = Steady::start(Tonic, &fleet.caller, target(), WIDTH, Habit::Come)?;

@@ -20,6 +20,9 @@ use std::time::Duration;
 /// Far above what anything here takes.
 const LIMIT: Duration = Duration::from_secs(30);
 
+/// For all the calls of the client that gives calls up, on a machine that has a lot else to do.
+const ABANDON_LIMIT: Duration = Duration::from_secs(300);
+
 /// What is said to be the last stream as long as it is not known (RFC 9113, 6.8).
 const ANY_STREAM: u32 = u32::MAX >> 1;
 
@@ -86,7 +89,10 @@ fn ends(stream: u32) -> impl Fn(&Received) -> bool {
 fn is_answered(frames: &[Received], stream: u32) -> bool {
     let own = || frames.iter().filter(|frame| frame.stream == stream);
     let has_key = own().any(|frame| frame.kind == kind::DATA && frame.payload.ends_with(KEY));
-    has_key && own().last().is_some_and(|last| last.kind == kind::HEADERS && last.ends_stream())
+    has_key
+        && own()
+            .last()
+            .is_some_and(|last| last.kind == kind::HEADERS && last.ends_stream())
 }
 
 /// A routed Service with the server of every feature, and a call that is held there.
@@ -156,7 +162,11 @@ fn what_does_not_end_in_the_grace_period_is_reset() -> Result {
     assert!(!rest.iter().any(Received::ends_stream), "{rest:?}");
     eventually("the agent says so", LIMIT, || {
         let log = fleet.agent.log();
-        if log.contains("cut off") { Ok(()) } else { Err(log) }
+        if log.contains("cut off") {
+            Ok(())
+        } else {
+            Err(log)
+        }
     })?;
     let ended = fleet.agent.ended(LIMIT)?;
     assert!(ended.success(), "{ended}");
@@ -188,26 +198,39 @@ fn a_terminating_endpoint_finishes_what_it_has_and_gets_nothing_new() -> Result 
     fleet.apply([fleet.terminating(0), fleet.ready(1)])?;
     for _ in 0..CALLS {
         let answer = idle.ask(&Question::new("/mesh.test.Echo/Say", &[]))?;
-        assert_eq!((answer.status, &*answer.identity), (0, &*name(1)), "{answer:?}");
+        assert_eq!(
+            (answer.status, &*answer.identity),
+            (0, &*name(1)),
+            "{answer:?}"
+        );
     }
-    eventually("one connection is left", LIMIT, || match upstream(&fleet, 0) {
-        Ok(left) if left.len() == 1 => Ok(()),
-        other => Err(format!("{other:?}")),
+    eventually("one connection is left", LIMIT, || {
+        match upstream(&fleet, 0) {
+            Ok(left) if left.len() == 1 => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
     })?;
 
     let mut helper = Wire::start(&fleet.caller)?;
     let socket = helper.connect(fleet.endpoint(0), Dialling::default())?;
-    let mut helper = Caller { wire: helper, socket };
+    let mut helper = Caller {
+        wire: helper,
+        socket,
+    };
     helper.wire.send(socket, &[&client_begin()])?;
     helper.call(1, "Release")?;
     helper.until(ends(1))?;
     helper.wire.close(socket)?;
     let held = caller.until(ends(1))?;
     assert!(is_answered(&held, 1), "{held:?}");
-    eventually("it is closed with its last call", LIMIT, || match upstream(&fleet, 0) {
-        Ok(left) if left.is_empty() => Ok(()),
-        other => Err(format!("{other:?}")),
-    })?;
+    eventually(
+        "it is closed with its last call",
+        LIMIT,
+        || match upstream(&fleet, 0) {
+            Ok(left) if left.is_empty() => Ok(()),
+            other => Err(format!("{other:?}")),
+        },
+    )?;
     let answer = idle.ask(&Question::new("/mesh.test.Echo/Say", &[]))?;
     assert_eq!(answer.status, 0, "{answer:?}");
     fleet.agent.terminate().map(drop)
@@ -238,10 +261,12 @@ impl Holdings {
             .partition(|connection| connection.peer == fleet.endpoint(0));
         let proc = |name: &str| {
             let path = format!("/proc/{}/{name}", fleet.agent.id());
-            fs::read_dir(&path).map(Iterator::count).map_err(|source| Error::Io {
-                attempt: format!("list {path}"),
-                source,
-            })
+            fs::read_dir(&path)
+                .map(Iterator::count)
+                .map_err(|source| Error::Io {
+                    attempt: format!("list {path}"),
+                    source,
+                })
         };
         Ok(Self {
             active: metrics.count("mesh_rpc_active", &[]),
@@ -283,7 +308,7 @@ fn resident_kib(agent: &Agent) -> Result<u64> {
 fn abandon(fleet: &Fleet, calls: u32) -> Result<(u32, u32)> {
     let mut command = Tonic.command("abandon")?;
     command.args([&target().to_string(), "8", "4", &calls.to_string()]);
-    let line = fleet.caller.spawn(command)?.line(Duration::from_secs(120))?;
+    let line = fleet.caller.spawn(command)?.line(ABANDON_LIMIT)?;
     let words: Vec<_> = line.split(' ').map(str::parse).collect();
     let [Ok(ended), Ok(given_up), Ok(failed)] = words[..] else {
         return Err(Error::Unreadable {
@@ -301,7 +326,7 @@ fn twenty_four_thousand_calls_given_up_at_random_leave_nothing_behind() -> Resul
     let fleet = Fleet::new(1, 1)?;
     let _server = load::serve(Tonic, &fleet.pods[0], anywhere())?;
     // What is made once is made now.
-    abandon(&fleet, 4_000)?;
+    abandon(&fleet, 2_000)?;
     let settled = || {
         eventually("nobody calls", LIMIT, || match Holdings::of(&fleet) {
             Ok(holdings) if holdings.is_settled() => Ok(holdings),
@@ -314,7 +339,7 @@ fn twenty_four_thousand_calls_given_up_at_random_leave_nothing_behind() -> Resul
     let (ended, given_up) = abandon(&fleet, 24_000)?;
 
     println!("{ended} ended, {given_up} given up");
-    assert!(ended > 100 && given_up > 2_000, "{ended}, {given_up}");
+    assert!(ended > 700 && given_up > 10_000, "{ended}, {given_up}");
     let after = settled()?;
     assert_eq!(
         (after.descriptors, after.threads),
@@ -322,7 +347,10 @@ fn twenty_four_thousand_calls_given_up_at_random_leave_nothing_behind() -> Resul
         "{before:?}, {after:?}"
     );
     // As many as were ever needed at once: each takes a hundred streams and more.
-    assert!(after.upstream <= before.upstream.max(8), "{before:?}, {after:?}");
+    assert!(
+        after.upstream <= before.upstream.max(8),
+        "{before:?}, {after:?}"
+    );
     let resident_kib = resident_kib(&fleet.agent)?;
     println!("{resident_before_kib} KiB, then {resident_kib} KiB");
     assert!(
@@ -330,6 +358,8 @@ fn twenty_four_thousand_calls_given_up_at_random_leave_nothing_behind() -> Resul
         "{resident_before_kib} KiB, then {resident_kib} KiB"
     );
     let labels = [("reason", "table_full")];
-    fleet.agent.expect("mesh_kernel_decisions_total", &labels, 0)?;
+    fleet
+        .agent
+        .expect("mesh_kernel_decisions_total", &labels, 0)?;
     fleet.agent.terminate().map(drop)
 }

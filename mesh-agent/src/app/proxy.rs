@@ -54,7 +54,7 @@ impl RoutesInForce {
 
     /// Puts routes into force.
     pub(super) fn set(&self, routes: Arc<RouteTable>) {
-        self.shared.routes.store(routes);
+        self.shared.follow(routes);
         self.changed.send_replace(());
     }
 }
@@ -96,8 +96,7 @@ impl ProxyThreads {
         }));
         let spoken = Arc::<Spoken>::default();
         let (changes, told) = mpsc::unbounded_channel();
-        let (hands, inlets): (Vec<Hand>, Vec<Inlet>) =
-            (0..threads).map(|_| Hand::new()).unzip();
+        let (hands, inlets): (Vec<Hand>, Vec<Inlet>) = (0..threads).map(|_| Hand::new()).unzip();
         // Before there is a listener.
         let pulse = Pulse::new(heartbeat, threads);
         let mut acceptor = Some(Acceptor::new(told, origin(origins), hands));

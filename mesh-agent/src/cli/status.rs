@@ -87,7 +87,11 @@ fn write_configuration(text: &mut String, configuration: &Configuration) -> fmt:
 fn write_proxy(text: &mut String, proxy: ProxyActivity) -> fmt::Result {
     let of = |number: u64, what| count(usize::try_from(number).unwrap_or(usize::MAX), what);
     let connections = of(proxy.connections, "connection");
-    writeln!(text, "proxy    {connections}, {} under way", of(proxy.requests, "request"))
+    writeln!(
+        text,
+        "proxy    {connections}, {} under way",
+        of(proxy.requests, "request")
+    )
 }
 
 fn write_meter(text: &mut String, meter: &Meter) -> fmt::Result {

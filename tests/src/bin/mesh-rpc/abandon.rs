@@ -7,22 +7,24 @@ use std::error::Error;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tonic::client::Grpc;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
-/// Longest time until a call is given up: some of them end before.
-const PATIENCE_US_MAX: u64 = 8_000;
+/// One call in so many is waited for: how long it takes is what the others' patience goes by, on any machine.
+const WAITED_FOR: u64 = 32;
 
 /// Replies of a call.
-const REPLIES: u8 = 6;
+const REPLIES: u8 = 2;
 
 /// How many calls there are, and what became of them.
 #[derive(Debug, Default)]
 struct Calls {
+    /// How long a call takes that is waited for.
+    usual_us: AtomicU64,
     begun: AtomicU64,
     ended: AtomicU64,
     failed: AtomicU64,
@@ -55,14 +57,29 @@ pub(crate) async fn call(
 impl Calls {
     async fn work(self: Arc<Self>, channel: Channel, calls: u64) {
         let mut random = fastrand::Rng::new();
-        while self.begun.fetch_add(1, Ordering::Relaxed) < calls {
-            let patience = Duration::from_micros(random.u64(..PATIENCE_US_MAX));
+        for number in 0.. {
+            if self.begun.fetch_add(1, Ordering::Relaxed) >= calls {
+                return;
+            }
+            let begun = Instant::now();
+            let is_waited_for = number % WAITED_FOR == 0;
+            let patience = if is_waited_for {
+                Duration::MAX
+            } else {
+                // From twice as long as it takes down to nothing, as likely at each order of magnitude.
+                let usual = Duration::from_micros(self.usual_us.load(Ordering::Relaxed));
+                usual.mul_f64(2.0 / f64::from(1_u32 << random.u32(..8)))
+            };
             let mut grpc = Grpc::new(channel.clone());
             match timeout(patience, stream(&mut grpc, &mut random)).await {
                 Ok(Ok(())) => self.ended.fetch_add(1, Ordering::Relaxed),
                 Ok(Err(_)) => self.failed.fetch_add(1, Ordering::Relaxed),
                 Err(_given_up) => 0,
             };
+            if is_waited_for {
+                let taken_us = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+                self.usual_us.store(taken_us, Ordering::Relaxed);
+            }
         }
     }
 }
@@ -71,17 +88,17 @@ impl Calls {
 async fn stream(grpc: &mut Grpc<Channel>, random: &mut fastrand::Rng) -> Result<(), Status> {
     let order = Call {
         replies: REPLIES,
-        delay_us: random.u32(..4_000),
-        reply_bytes: random.u32(..20_000),
+        delay_us: random.u32(..2_000),
+        reply_bytes: random.u32(..5_000),
         ..Call::unary("Chat", 0)
     };
     let mut first = order.order().to_vec();
-    first.resize(first.len() + random.usize(..20_000), 0);
+    first.resize(first.len() + random.usize(..5_000), 0);
     let pause = Duration::from_micros(random.u64(..1_000));
     let rest = Bytes::from(vec![0; 100]);
-    let requests = tokio_stream::iter(std::iter::once(first.into()).chain(
-        std::iter::repeat_n(rest, usize::from(REPLIES) - 1),
-    ));
+    let requests = tokio_stream::iter(
+        std::iter::once(first.into()).chain(std::iter::repeat_n(rest, usize::from(REPLIES) - 1)),
+    );
     grpc.ready()
         .await
         .map_err(|error| Status::unavailable(error.to_string()))?;

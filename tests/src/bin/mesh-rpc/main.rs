@@ -16,6 +16,7 @@ use std::error::Error;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
+use tokio::runtime::Runtime;
 
 fn main() -> ExitCode {
     match run() {
@@ -33,7 +34,14 @@ fn run() -> Result<(), Box<dyn Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    match words.as_slice() {
+    let outcome = carry_out(&runtime, &words);
+    // A thread that still reads standard input would be waited for.
+    runtime.shutdown_background();
+    outcome
+}
+
+fn carry_out(runtime: &Runtime, words: &[&str]) -> Result<(), Box<dyn Error>> {
+    match words {
         ["serve", listen, identity, delay_ms] => {
             let delay = Duration::from_millis(delay_ms.parse()?);
             runtime.block_on(serve::serve(listen.parse()?, identity, delay))

@@ -7,7 +7,7 @@ use mesh_tests::rpc::{Calls, METHOD};
 use std::error::Error;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, BufReader, stdin};
 use tokio::task::JoinSet;
@@ -18,6 +18,9 @@ use tonic::{Request, Status};
 
 /// Between two calls of a stream: it is to call all the time, not to take all of the machine.
 const PAUSE: Duration = Duration::from_millis(5);
+
+/// What hyper says of a request that it has not sent.
+const UNSENT: &str = "hyper::Error(Canceled";
 
 /// What the streams share.
 #[derive(Debug)]
@@ -83,6 +86,13 @@ impl Shared {
                     Err(error) => Err(format!("cannot connect: {error:?}")),
                 },
             };
+            if outcome
+                .as_ref()
+                .is_err_and(|failure| failure.contains(UNSENT))
+            {
+                self.lock().unsent += 1;
+                continue;
+            }
             self.note(outcome);
             self.reached[number].store(round, Ordering::Relaxed);
             sleep(PAUSE).await;
@@ -90,12 +100,16 @@ impl Shared {
     }
 
     fn note(&self, outcome: Result<String, String>) {
-        let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut calls = self.lock();
         let (outcomes, name) = match outcome {
             Ok(identity) => (&mut calls.answers, identity),
             Err(failure) => (&mut calls.failures, failure),
         };
         *outcomes.entry(name).or_default() += 1;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Calls> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Says what came of the calls, once every stream is in this round.
@@ -105,8 +119,7 @@ impl Shared {
         while !self.reached.iter().all(has_reached) {
             sleep(Duration::from_millis(1)).await;
         }
-        let calls =
-            std::mem::take(&mut *self.calls.lock().unwrap_or_else(PoisonError::into_inner));
+        let calls = std::mem::take(&mut *self.lock());
         crate::say(&serde_json::to_string(&calls)?)?;
         Ok(())
     }
