@@ -222,9 +222,19 @@ impl Agent {
     /// Waits for the end of an agent that was told to.
     ///
     /// # Errors
-    /// If it does not end in time.
+    /// If it does not end in time; the error shows its log.
     pub fn ended(mut self, limit: Duration) -> Result<ExitStatus> {
-        self.process.wait(limit)
+        let late = match self.process.wait(limit) {
+            Ok(status) => return Ok(status),
+            Err(error) => error.to_string(),
+        };
+        self.process.signal(Signal::KILL)?;
+        self.process.wait(limit)?;
+        Err(Error::Program {
+            program: "mesh-agent run".to_owned(),
+            status: late,
+            stderr: self.log(),
+        })
     }
 
     fn end(mut self, signal: Signal) -> Result<ExitStatus> {

@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 /// How long every stream of a client may take for one more call, however busy the machine is.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(180);
 
 /// How a client treats its connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

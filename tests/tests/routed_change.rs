@@ -31,8 +31,8 @@ const UNDER_WAY_MAX: u64 = 2 * 2 * 4;
 /// How long a server takes to answer: so long that it always has calls under way.
 const DELAY: Duration = Duration::from_millis(10);
 
-/// Far above what anything here takes.
-const LIMIT: Duration = Duration::from_secs(30);
+/// Far above what anything here takes, on a machine that has a lot else to do.
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// Endpoints at a time.
 const SERVERS: usize = 3;

@@ -5,8 +5,8 @@ use http::uri::PathAndQuery;
 use mesh_tests::load::{Bare, Call, SERVICE};
 use std::error::Error;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -28,9 +28,10 @@ struct Calls {
     begun: AtomicU64,
     ended: AtomicU64,
     failed: AtomicU64,
+    first_failure: OnceLock<String>,
 }
 
-/// Makes the calls and prints how many ended by themselves, were given up, and failed.
+/// Makes the calls and prints how many ended by themselves, were given up, and failed, and what one of those that failed said.
 pub(crate) async fn call(
     target: SocketAddr,
     connections: u32,
@@ -50,7 +51,9 @@ pub(crate) async fn call(
         ended?;
     }
     let [ended, failed] = [&made.ended, &made.failed].map(|count| count.load(Ordering::Relaxed));
-    crate::say(&format!("{ended} {} {failed}", calls - ended - failed))?;
+    let given_up = calls - ended - failed;
+    let failure = made.first_failure.get().map_or("", String::as_str);
+    crate::say(&format!("{ended} {given_up} {failed} {failure}"))?;
     Ok(())
 }
 
@@ -73,7 +76,10 @@ impl Calls {
             let mut grpc = Grpc::new(channel.clone());
             match timeout(patience, stream(&mut grpc, &mut random)).await {
                 Ok(Ok(())) => self.ended.fetch_add(1, Ordering::Relaxed),
-                Ok(Err(_)) => self.failed.fetch_add(1, Ordering::Relaxed),
+                Ok(Err(status)) => {
+                    self.first_failure.get_or_init(|| format!("{status:?}"));
+                    self.failed.fetch_add(1, Ordering::Relaxed)
+                }
                 Err(_given_up) => 0,
             };
             if is_waited_for {
