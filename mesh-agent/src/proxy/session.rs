@@ -94,15 +94,9 @@ pub(super) async fn run(proxy: Arc<Proxy>, accepted: Accepted, drain: DrainWatch
         return;
     }
     let accepting = Server::accept(stream, &proxy.settings().limits);
-    let mut ending = drain.clone();
-    let server = tokio::select! {
-        accepted = timeout(HANDSHAKE_MAX, accepting) => match accepted {
-            Ok(Ok(server)) => server,
-            _ => return,
-        },
-        () = ending.reached(Phase::Ending) => return,
+    let Ok(Ok(server)) = timeout(HANDSHAKE_MAX, accepting).await else {
+        return;
     };
-    drop(ending);
     let port = proxy.port_of_new(requested);
     let open = proxy.open_calls().join(
         Arc::new(source_labels(&caller)),
