@@ -16,6 +16,7 @@
 mod error;
 mod log;
 mod proxy;
+mod pulse;
 mod settings;
 mod traces;
 
@@ -134,6 +135,7 @@ impl Agent {
             losses: traces.losses.clone(),
             bypasses: proxy.bypasses.clone(),
             live: proxy.live.clone(),
+            proxy: Arc::clone(&routes.shared().figures),
         };
         let address = server.local_address().map_err(AppError::Runtime)?;
         tracing::info!(

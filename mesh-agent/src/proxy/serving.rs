@@ -141,7 +141,7 @@ impl<C: Connect> Serving<C> {
 
     /// Relays what is not HTTP/2 to an endpoint of the service, or refuses it.
     async fn pass_on(&self, mut accepted: Accepted) -> io::Result<()> {
-        let Some(port) = self.proxy.port(accepted.requested) else {
+        let Some(port) = self.proxy.port_of_new(accepted.requested) else {
             reset(&mut accepted.stream);
             return Ok(());
         };
@@ -215,7 +215,7 @@ mod tests {
     async fn give(routes: Arc<RouteTable>) -> (TcpStream, Bypasses, Hand) {
         let bypasses = Bypasses::default();
         let shared = Shared::new(16);
-        shared.routes.store(routes);
+        shared.follow(routes);
         let serving = Serving {
             proxy: Proxy::new(PlainConnect, shared, ProxySettings::default()),
             connect: PlainConnect,

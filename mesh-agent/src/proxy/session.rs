@@ -94,7 +94,7 @@ pub(super) async fn run(proxy: Arc<Proxy>, accepted: Accepted, drain: DrainWatch
     let Ok(Ok(server)) = timeout(HANDSHAKE_MAX, accepting).await else {
         return;
     };
-    let port = proxy.port(requested);
+    let port = proxy.port_of_new(requested);
     let open = proxy.open_calls().join(
         Arc::new(source_labels(&caller)),
         Arc::new(destination_labels(port.as_deref())),
@@ -109,6 +109,10 @@ pub(super) async fn run(proxy: Arc<Proxy>, accepted: Accepted, drain: DrainWatch
         peer,
     });
     let _known = context.proxy.sessions().join(&context);
+    if context.proxy.port(requested).is_none() {
+        // It ceased to be routed while the connection was on its way.
+        context.leave.notify_one();
+    }
     serve(context, server, drain).await;
 }
 

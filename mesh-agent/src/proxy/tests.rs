@@ -1,5 +1,6 @@
 //! The proxy between real sockets: callers and endpoints are `h2` itself, on loopback.
 
+mod departed;
 mod failures;
 mod limits;
 mod relay;

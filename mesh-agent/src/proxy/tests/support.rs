@@ -202,7 +202,7 @@ impl Mesh {
 
     pub(super) fn with(table: RouteTable, settings: ProxySettings) -> Self {
         let shared = Shared::new(10_000);
-        shared.routes.store(Arc::new(table));
+        shared.follow(Arc::new(table));
         Self {
             proxy: Proxy::new(PlainConnect, Arc::clone(&shared), settings),
             shared,
