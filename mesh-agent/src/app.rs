@@ -132,6 +132,7 @@ impl Agent {
             taps: traces.taps.clone(),
             losses: traces.losses.clone(),
             bypasses: proxy.bypasses.clone(),
+            proxy: Arc::clone(routes.shared()),
         };
         let address = server.local_address().map_err(AppError::Runtime)?;
         tracing::info!(

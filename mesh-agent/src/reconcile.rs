@@ -17,7 +17,7 @@ mod view;
 
 pub use inquiry::{Inquiries, NoAnswer, Overview};
 pub use target::NoTarget;
-pub use view::Plans;
+pub use view::{Plans, ROUTED};
 
 use crate::api::{Problem, Problems, Program};
 use crate::lifecycle::{Worker, become_urgent};

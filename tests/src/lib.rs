@@ -38,7 +38,9 @@ pub mod rpc;
 pub mod shop;
 pub mod traced;
 pub mod wire;
+pub mod witness;
 
+pub mod fleet;
 pub mod pair;
 pub mod relay;
 pub mod routed;

@@ -63,13 +63,30 @@ pub fn reside(pod: &Pod) -> Result<Process> {
 /// # Errors
 /// If they stay direct.
 pub fn await_routed(agent: &Agent, pod: &Pod, target: SocketAddr) -> Result {
-    let labels = [("path", "routed")];
+    await_routed_with(agent, pod, target, &[("path", "routed")])
+}
+
+/// [`await_routed`] where other pods' connections may be routed already: those of this workload count.
+///
+/// # Errors
+/// If they stay direct.
+pub fn await_routed_from(agent: &Agent, pod: &Pod, workload: &str, target: SocketAddr) -> Result {
+    let labels = [("path", "routed"), ("source_workload", workload)];
+    await_routed_with(agent, pod, target, &labels)
+}
+
+fn await_routed_with(
+    agent: &Agent,
+    pod: &Pod,
+    target: SocketAddr,
+    labels: &[(&str, &str)],
+) -> Result {
     let mut last = Ok(());
     for _ in 0..ATTEMPTS {
         Client::run(pod, &Dial::new([target]))?;
         last = eventually("a routed connection", FRESH_LIMIT, || {
             let metrics = agent.metrics().map_err(|error| error.to_string())?;
-            match metrics.count("mesh_connection_opened_total", &labels) {
+            match metrics.count("mesh_connection_opened_total", labels) {
                 0 => Err(format!("none; {}", bypassed(&metrics))),
                 _ => Ok(()),
             }

@@ -1,11 +1,12 @@
 //! From a request's path to its answer.
 
 use super::agent::{Readers, Unavailable};
+use super::ejections::Ejections;
 use super::page;
 use super::tap::{TapBody, Tapping};
 use crate::api::{ExplainQuery, Rpcs, TapQuery};
 use crate::export::prometheus;
-use crate::reconcile::Plans;
+use crate::reconcile::{Plans, ROUTED};
 use bytes::Bytes;
 use http_body_util::{Either, Full};
 use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue};
@@ -14,7 +15,7 @@ use serde::{Serialize, Serializer};
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Every path, with what it answers.
 pub(super) const PATHS: [(&str, &str); 13] = [
@@ -98,7 +99,7 @@ async fn route(readers: &Readers, path: &str, query: &str) -> Result<Answer, Una
             services: &readers.inquiries.plans().await?,
         }),
         "/api/endpoints" => json(&EndpointRows {
-            endpoints: &readers.inquiries.plans().await?,
+            endpoints: (&readers.inquiries.plans().await?, &ejections(readers)),
         }),
         "/api/routes" => json(&readers.inquiries.plans().await?.routes()),
         "/api/explain" => explain(readers, query).await,
@@ -115,9 +116,24 @@ async fn explain(readers: &Readers, query: &str) -> Result<Answer, Unavailable> 
         Err(error) => return Ok(text(StatusCode::BAD_REQUEST, format!("{error}\n"))),
     };
     match readers.inquiries.plans().await?.explain(&query) {
-        Ok(explanation) => json(&explanation),
+        Ok(mut explanation) => {
+            if explanation.path == ROUTED {
+                let ejections = ejections(readers);
+                for to in &mut explanation.destinations {
+                    let endpoints = std::mem::take(&mut to.endpoints).into_iter();
+                    to.endpoints = endpoints
+                        .map(|endpoint| ejections.applied_to(endpoint))
+                        .collect();
+                }
+            }
+            json(&explanation)
+        }
         Err(error) => Ok(text(StatusCode::UNPROCESSABLE_ENTITY, format!("{error}\n"))),
     }
+}
+
+fn ejections(readers: &Readers) -> Ejections {
+    Ejections::new(readers.proxy.destinations.ejected(Instant::now()))
 }
 
 fn tap(readers: &Readers, query: Option<&str>, is_tapping: &Arc<AtomicBool>) -> Answer {
@@ -146,15 +162,19 @@ struct ServiceRows<'a> {
 #[derive(Serialize)]
 struct EndpointRows<'a> {
     #[serde(serialize_with = "write_endpoints")]
-    endpoints: &'a Plans,
+    endpoints: (&'a Plans, &'a Ejections),
 }
 
 fn write_services<S: Serializer>(plans: &&Plans, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(plans.services())
 }
 
-fn write_endpoints<S: Serializer>(plans: &&Plans, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(plans.endpoints())
+fn write_endpoints<S: Serializer>(
+    (plans, ejections): &(&Plans, &Ejections),
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let endpoints = plans.endpoints();
+    serializer.collect_seq(endpoints.map(|endpoint| ejections.applied_to(endpoint)))
 }
 
 fn ready(missing: &[&str]) -> Answer {

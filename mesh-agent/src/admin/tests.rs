@@ -9,6 +9,7 @@ use crate::lifecycle::{Readiness, Step, Worker};
 use crate::model::NodeIdentity;
 use crate::observe::{Bypasses, Losses, MapFill, OpenConnection, Progress, Snapshot};
 use crate::plan::Catalog;
+use crate::proxy::Shared;
 use crate::reconcile::{self, Inbox, Reconciler, SyncReport};
 use crate::sampler::{Measurements, Sampler};
 use crate::tracer::Taps;
@@ -85,6 +86,7 @@ impl Bench {
             taps: Taps::new(Arc::new(|| {}), Losses::default()),
             losses: Losses::default(),
             bypasses: Bypasses::default(),
+            proxy: Shared::new(1),
         };
         let (stop, stopping) = watch::channel(false);
         let server = AdminServer::bind("127.0.0.1:0".parse().unwrap(), false)

@@ -27,8 +27,9 @@ pub struct Endpoint {
     pub node: Option<String>,
     /// Its zone, if known.
     pub zone: Option<String>,
-    /// `in use`, or why it gets no new connections: `not ready`, `terminating`, `other locality`.
+    /// `in use`, or why it gets no new connections: `not ready`, `terminating`, `other locality`. One that is in use may be
+    /// `ejected`, since it failed: the proxy sends it no requests; or `probed`: one request sees if it is well again.
     pub state: String,
-    /// Its rows in the service's table; zero unless in use.
+    /// Its rows in the service's table; zero where it gets no new connections.
     pub weight: u32,
 }

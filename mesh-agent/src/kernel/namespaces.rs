@@ -198,6 +198,15 @@ pub(super) fn local_addresses() -> io::Result<Vec<IpAddr>> {
     Ok(addresses)
 }
 
+/// The one of a namespace's addresses that stands for it: the first by number of those that others may see, IPv4 before IPv6.
+pub(super) fn main_address(addresses: &[IpAddr]) -> Option<IpAddr> {
+    let is_seen = |address: &&IpAddr| match address {
+        IpAddr::V4(address) => !address.is_loopback() && !address.is_link_local(),
+        IpAddr::V6(address) => !address.is_loopback() && !address.is_unicast_link_local(),
+    };
+    addresses.iter().filter(is_seen).min().copied()
+}
+
 fn parse_address(answer: &[u8]) -> Option<IpAddr> {
     let (_, attributes) = AddressMessage::read_from_prefix(answer).ok()?;
     let attributes = Attributes::new(attributes);

@@ -6,7 +6,7 @@ use super::upstream::{Client, ConnectionFigures};
 use crate::balance::{Balancer, Settings};
 use crate::model::ObjectName;
 use crate::observe::{DestinationLabels, UpstreamSeries};
-use crate::resilience::{Breaker, Budget};
+use crate::resilience::{Breaker, Budget, Standing};
 use crate::route::{Backend, RouteTable};
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
@@ -135,6 +135,19 @@ fn upstream_series(service: &ObjectName, counted: Counted, active: u64) -> Upstr
     }
 }
 
+/// An endpoint that gets no requests for a while, because it failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ejected {
+    /// The Service.
+    pub service: ObjectName,
+    /// The Service's port.
+    pub port: u16,
+    /// The endpoint.
+    pub address: SocketAddr,
+    /// Whether a request is under way that sees if it is well again.
+    pub is_probed: bool,
+}
+
 /// Service, port, and whether its endpoints are IPv6.
 type Key = (ObjectName, u16, bool);
 
@@ -234,6 +247,30 @@ impl Destinations {
             all.extend(current.endpoints.keys().copied());
         }
         all
+    }
+
+    /// Every endpoint that gets no requests now, because it failed.
+    #[must_use]
+    pub fn ejected(&self, now: Instant) -> Vec<Ejected> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let all: Vec<(Key, Arc<Destination>)> = known
+            .iter()
+            .map(|(key, destination)| (key.clone(), Arc::clone(destination)))
+            .collect();
+        // Requests wait for the lock.
+        drop(known);
+        let mut ejected = vec![];
+        for ((service, port, _), destination) in all {
+            let out = destination.balancer.view(now).into_iter();
+            let out = out.filter(|endpoint| endpoint.standing != Standing::In);
+            ejected.extend(out.map(|endpoint| Ejected {
+                service: service.clone(),
+                port,
+                address: endpoint.address,
+                is_probed: endpoint.standing == Standing::Probing,
+            }));
+        }
+        ejected
     }
 
     /// A destination, if requests have gone to it.

@@ -291,10 +291,12 @@ fn wish<'w>(
             let value = head.headers.get(&**name);
             value.map(|value| hash_key(value.as_bytes()))
         }
-        Algorithm::RingHash(HashKey::Source) => Some(match context.peer.ip() {
-            IpAddr::V4(ip) => hash_key(&ip.octets()),
-            IpAddr::V6(ip) => hash_key(&ip.octets()),
-        }),
+        Algorithm::RingHash(HashKey::Source) => {
+            context.caller.address.map(|address| match address {
+                IpAddr::V4(ip) => hash_key(&ip.octets()),
+                IpAddr::V6(ip) => hash_key(&ip.octets()),
+            })
+        }
         Algorithm::PeakEwma
         | Algorithm::LeastRequest
         | Algorithm::RoundRobin

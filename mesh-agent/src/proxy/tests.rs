@@ -1,8 +1,12 @@
 //! The proxy between real sockets: callers and endpoints are `h2` itself, on loopback.
 
 mod failures;
+mod fallbacks;
 mod limits;
+mod pings;
+mod policies;
 mod relay;
 mod retries;
 mod support;
 mod telemetry;
+mod times;

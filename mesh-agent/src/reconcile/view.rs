@@ -73,7 +73,7 @@ fn service(plan: &ServicePlan) -> Service {
 }
 
 /// How connections go that the proxy takes.
-pub(super) const ROUTED: &str = "routed";
+pub const ROUTED: &str = "routed";
 /// How all others go.
 pub(super) const DIRECT: &str = "direct";
 

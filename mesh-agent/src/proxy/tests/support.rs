@@ -214,11 +214,10 @@ impl Mesh {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (socket, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
-        let (stream, peer) = accepted.unwrap();
+        let (stream, _) = accepted.unwrap();
         let accepted = Accepted {
             stream,
             requested: REQUESTED,
-            peer,
             caller: Caller::default(),
         };
         tokio::spawn(Arc::clone(&self.proxy).serve(accepted, self.drain.watch()));
@@ -321,4 +320,20 @@ pub(super) async fn unary(
     let (response, mut sender) = open(caller, request).await;
     sender.send_data(message(content), true)?;
     read(response).await
+}
+
+/// Lets everything happen that needs no time to pass.
+pub(super) async fn settle() {
+    // More than any exchange over loopback takes; each turn looks at the sockets.
+    for _ in 0..1_000 {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Lets time pass: nothing else is under way, or it would be late.
+pub(super) async fn pass(time: std::time::Duration) {
+    tokio::time::pause();
+    tokio::time::sleep(time).await;
+    tokio::time::resume();
+    settle().await;
 }

@@ -87,9 +87,12 @@ impl Drop for Counted {
 /// A connection that is moved: ready when it is over.
 struct Moved<'e> {
     driver: Driver,
+    makings: &'e Makings,
     entry: &'e Entry,
     id: u64,
     idle: Duration,
+    /// Fixed when the connection is made: a complaint ends it.
+    ping: Duration,
     is_withdrawn: bool,
     read_bytes: u64,
     silent_since: Instant,
@@ -97,17 +100,20 @@ struct Moved<'e> {
 }
 
 impl<'e> Moved<'e> {
-    fn new(driver: Driver, entry: &'e Entry, id: u64, makings: &Makings) -> Self {
+    fn new(driver: Driver, entry: &'e Entry, id: u64, makings: &'e Makings) -> Self {
         let idle = makings.times.idle;
+        let ping = makings.ping(entry.key().endpoint);
         Self {
             driver,
+            makings,
             entry,
             id,
             idle,
+            ping,
             is_withdrawn: false,
             read_bytes: 0,
             silent_since: Instant::now(),
-            check: Box::pin(sleep(idle.min(entry.ping()))),
+            check: Box::pin(sleep(idle.min(ping))),
         }
     }
 
@@ -117,7 +123,8 @@ impl<'e> Moved<'e> {
             self.is_withdrawn = true;
             self.entry.withdraw(self.id);
             if self.driver.is_pinged_too_often() {
-                self.entry.ping_less();
+                let endpoint = self.entry.key().endpoint;
+                self.makings.ping_less(endpoint, self.ping);
             }
         }
         while self.check.as_mut().poll(cx).is_ready() {
@@ -135,7 +142,7 @@ impl<'e> Moved<'e> {
             self.silent_since = now;
         }
         let silent = now - self.silent_since;
-        let ping = self.entry.ping();
+        let ping = self.ping;
         let streams = self.entry.streams(self.id);
         if streams == Some(0) && silent >= self.idle {
             self.is_withdrawn = self.entry.withdraw_idle(self.id);

@@ -9,6 +9,7 @@ mod load_serve;
 mod page;
 mod serve;
 mod traced;
+mod witness;
 
 use std::error::Error;
 use std::io::{self, Write};
@@ -51,13 +52,15 @@ fn run() -> Result<(), Box<dyn Error>> {
         ["traced", target] => runtime.block_on(traced::call(target.parse()?)),
         ["features", target] => runtime.block_on(features::features(target.parse()?)),
         ["ask", target] => runtime.block_on(ask::ask(target.parse()?)),
+        ["witness", listen, name] => runtime.block_on(witness::serve(listen.parse()?, name)),
         ["page", listen] => runtime.block_on(page::serve(listen.parse()?)),
         ["serve-traced", listen] => runtime.block_on(traced::serve(listen.parse()?)),
         _ => Err(
             "usage: mesh-rpc serve ADDRESS IDENTITY | mesh-rpc call ADDRESS CHANNELS CALLS \
              | mesh-rpc load-serve ADDRESS [STREAMS] | mesh-rpc load ADDRESS CONNECTIONS STREAMS PLAN... \
              | mesh-rpc traced ADDRESS | mesh-rpc serve-traced ADDRESS \
-             | mesh-rpc features ADDRESS | mesh-rpc ask ADDRESS | mesh-rpc page ADDRESS"
+             | mesh-rpc features ADDRESS | mesh-rpc ask ADDRESS | mesh-rpc page ADDRESS \
+             | mesh-rpc witness ADDRESS NAME"
                 .into(),
         ),
     }

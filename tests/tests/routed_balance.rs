@@ -1,0 +1,244 @@
+//! Which endpoint each request of a routed connection gets: shares, slow endpoints, new ones, keys, affinity.
+
+use mesh_tests::Result;
+use mesh_tests::agent::Agent;
+use mesh_tests::fleet::{Fleet, Setting, ask, calls, endpoint, manifest, service, target};
+use mesh_tests::load::{Load, Width};
+use mesh_tests::rpc::Implementation::Tonic;
+use mesh_tests::witness::{Conduct, Sighting};
+use serde_json::json;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, SystemTime};
+
+/// Calls at a time on the one connection.
+const STREAMS: u32 = 64;
+
+fn check_right(fleet: &Fleet, count: usize) -> Result {
+    let truth = fleet.call(count, STREAMS)?;
+    assert_eq!(truth.wrong, 0, "{:?}", truth.first_wrong);
+    assert_eq!(truth.total(), count as u64);
+    Ok(())
+}
+
+#[test]
+fn endpoints_in_turn_get_equal_shares_of_one_connection() -> Result {
+    let sections = json!({ "loadBalancing": { "algorithm": "RoundRobin" } });
+    let mut fleet = Setting::new(3, sections).open()?;
+    check_right(&fleet, 1_000)?;
+    let shares = fleet.shares()?;
+    assert_eq!(shares.iter().sum::<u64>(), 1_000);
+    assert!(
+        shares.iter().all(|share| (333..=334).contains(share)),
+        "{shares:?}"
+    );
+    Ok(())
+}
+
+/// Without a word about load balancing it is Peak EWMA.
+#[test]
+fn by_latency_and_load_equal_endpoints_get_equal_shares_and_a_slow_one_little_but_some() -> Result {
+    let sections = json!({ "timeouts": { "request": "30s" } });
+    let mut fleet = Setting::new(3, sections).open()?;
+    // Far above what the machine adds: shares follow what the servers take, not who got the processor.
+    for server in &mut fleet.servers {
+        server.behave(Conduct::slow(50))?;
+    }
+    check_right(&fleet, 3_000)?;
+    let shares = fleet.shares()?;
+    assert!(
+        shares.iter().all(|share| (780..=1_200).contains(share)),
+        "33 ± 7 % of 3,000: {shares:?}"
+    );
+
+    fleet.servers[2].behave(Conduct::slow(500))?;
+    check_right(&fleet, 6_000)?;
+    let seen = fleet.seen()?;
+    let slow = &seen[2];
+    assert!(slow.len() < 900, "15 % of 6,000: {}", slow.len());
+    // That it gets some in any half minute needs no half minute: it has no second without.
+    let gap = longest_gap(&seen);
+    assert!(gap < Duration::from_secs(5), "{gap:?}");
+    Ok(())
+}
+
+/// The longest time without a call to the last server, while others had some.
+fn longest_gap(seen: &[Vec<Sighting>]) -> Duration {
+    let all = || seen.iter().flatten().map(|sighting| sighting.at_us);
+    let ends = [all().min(), all().max()];
+    let own = seen.last().into_iter().flatten();
+    let mut times: Vec<u64> = own.map(|sighting| sighting.at_us).collect();
+    times.extend(ends.into_iter().flatten());
+    times.sort_unstable();
+    let gaps = times.windows(2).map(|pair| pair[1] - pair[0]);
+    Duration::from_micros(gaps.max().unwrap_or(u64::MAX))
+}
+
+/// How often an endpoint is added.
+const ADDITIONS: usize = 7;
+
+/// Calls come one after the other, so that their order can be told: of those that are chosen for after the change, the first goes
+/// to the new endpoint. One that was chosen for before may arrive after.
+///
+/// That takes less than 10 ms, unless somebody else has the processor: so it does once in a few times. What waited for a clock of
+/// the mesh's own would be late every time.
+#[test]
+fn a_new_endpoint_gets_the_first_call_after_it_is_applied_on_a_connection_that_was_there() -> Result
+{
+    let sections = json!({ "timeouts": { "request": "30s" } });
+    let mut fleet = Setting::new(3, sections).open()?;
+    fleet.add_server()?;
+    let width = Width {
+        connections: 1,
+        streams: 1,
+    };
+    let plan = calls(200_000);
+    let load = Load::start(Tonic, &fleet.callers[0], target(), width, &[plan])?;
+    fleet.await_call(0)?;
+    let routed = [("path", "routed"), ("source_workload", "client0")];
+    fleet.agent.expect("mesh_connections_active", &routed, 1)?;
+    let opened = |agent: &Agent| -> Result<u64> {
+        Ok(agent
+            .metrics()?
+            .count("mesh_connection_opened_total", &routed))
+    };
+    let opened_before = opened(&fleet.agent)?;
+    let mut delays_us = Vec::new();
+    for _ in 0..ADDITIONS {
+        fleet.await_call(0)?;
+        fleet.apply_endpoints(0..4)?;
+        let applied_us = applied_us(&fleet.agent)?;
+        let seen = fleet.await_call(3)?;
+        let first_us = seen[3][0].at_us;
+        let is_between = |sighting: &&Sighting| (applied_us..first_us).contains(&sighting.at_us);
+        let overtaken_by = seen[..3].iter().flatten().filter(is_between).count();
+        assert!(overtaken_by <= 1, "{overtaken_by} calls went elsewhere");
+        delays_us.push(first_us.saturating_sub(applied_us));
+        fleet.apply_endpoints(0..3)?;
+    }
+    fleet.agent.expect("mesh_connections_active", &routed, 1)?;
+    assert_eq!(opened(&fleet.agent)?, opened_before);
+    drop(load);
+    let least_us = delays_us.iter().min().expect("there were some");
+    assert!(*least_us < 10_000, "{delays_us:?}");
+    Ok(())
+}
+
+/// When the agent had applied its latest configuration, in microseconds since 1970: its log says so.
+fn applied_us(agent: &Agent) -> Result<u64> {
+    let generation = format!("generation={} ", agent.generation()?);
+    let log = agent.log();
+    let mut lines = log.lines();
+    let line = lines.find(|line| line.contains("taken in") && line.contains(&generation));
+    let time = line.and_then(|line| line.split(['T', 'Z']).nth(1));
+    let time = time.and_then(microseconds_of_day);
+    let time = time.unwrap_or_else(|| panic!("{generation}: {log}"));
+    let now = SystemTime::UNIX_EPOCH.elapsed().expect("after 1970");
+    let now_us = u64::try_from(now.as_micros()).expect("before the year 500,000");
+    // It was within the last day, maybe before midnight.
+    Ok(now_us - (now_us % DAY_US + DAY_US - time) % DAY_US)
+}
+
+const DAY_US: u64 = 86_400_000_000;
+
+/// Reads `12:34:56.123456`.
+fn microseconds_of_day(time: &str) -> Option<u64> {
+    let (time, fraction) = time.split_once('.')?;
+    let mut parts = time.split(':').map(|part| part.parse::<u64>().ok());
+    let [hours, minutes, seconds] = [parts.next()??, parts.next()??, parts.next()??];
+    let fraction: u64 = fraction.parse().ok()?;
+    Some(((hours * 60 + minutes) * 60 + seconds) * 1_000_000 + fraction)
+}
+
+/// Who answers each of these users.
+fn answers(fleet: &Fleet, users: &[String]) -> Result<BTreeMap<String, String>> {
+    let mut answers = BTreeMap::new();
+    // Connections make no difference.
+    for _ in 0..2 {
+        let mut asker = fleet.asker(0)?;
+        for user in users {
+            let answer = ask(&mut asker, &[("x-user", user)])?;
+            assert_eq!(answer.status, 0, "{answer:?}");
+            let first = answers
+                .entry(user.clone())
+                .or_insert_with(|| answer.identity.clone());
+            assert_eq!(*first, answer.identity, "{user} always goes to one server");
+        }
+    }
+    Ok(answers)
+}
+
+#[test]
+fn a_header_s_value_keeps_its_endpoint_and_moves_only_if_that_goes() -> Result {
+    let sections = json!({ "loadBalancing": {
+        "algorithm": "RingHash", "hashOn": { "header": "x-user" },
+    } });
+    let fleet = Setting::new(3, sections).open()?;
+    let users: Vec<String> = (0..60).map(|number| format!("user-{number}")).collect();
+    let before = answers(&fleet, &users)?;
+    let servers: BTreeSet<&String> = before.values().collect();
+    assert_eq!(servers.len(), 3, "{before:?}");
+
+    fleet.apply_endpoints(0..2)?;
+    let after = answers(&fleet, &users)?;
+    for (user, server) in &before {
+        if server == "server-2" {
+            assert_ne!(after[user], *server);
+        } else {
+            assert_eq!(after[user], *server, "{user}");
+        }
+    }
+    Ok(())
+}
+
+/// Who answers each caller: one server for all of its connections.
+fn answers_of_callers(fleet: &Fleet) -> Result<Vec<String>> {
+    let mut servers = Vec::new();
+    for caller in 0..fleet.callers.len() {
+        let mut own = BTreeSet::new();
+        for _ in 0..2 {
+            let mut asker = fleet.asker(caller)?;
+            for _ in 0..10 {
+                own.insert(ask(&mut asker, &[])?.identity);
+            }
+        }
+        assert_eq!(own.len(), 1, "caller {caller}: {own:?}");
+        servers.extend(own);
+    }
+    Ok(servers)
+}
+
+/// The addresses of pods are always the same here, so what they hash to is no chance.
+#[test]
+fn a_source_keeps_its_endpoint_and_sources_are_told_apart() -> Result {
+    let sections = json!({ "loadBalancing": {
+        "algorithm": "RingHash", "hashOn": { "source": true },
+    } });
+    let fleet = Setting::new(3, sections).callers(6).open()?;
+    let servers = answers_of_callers(&fleet)?;
+    let distinct: BTreeSet<&String> = servers.iter().collect();
+    assert!(distinct.len() > 1, "{servers:?}");
+    Ok(())
+}
+
+/// As on the direct path: `affinity_holds_and_expires`. Chance alone gives a caller one server once in 3^19 runs.
+#[test]
+fn client_ip_affinity_keeps_a_caller_s_requests_at_one_endpoint_while_it_is_there() -> Result {
+    let sections = json!({ "loadBalancing": { "algorithm": "RoundRobin" } });
+    let sticky = service().affinity(600);
+    let setting = Setting::new(3, sections).callers(2).service(sticky.clone());
+    let fleet = setting.open()?;
+    let before = answers_of_callers(&fleet)?;
+
+    let held = (0..3).find(|number| before[0] == format!("server-{number}"));
+    let held = held.expect("a server answered");
+    let others = (0..3).filter(|number| *number != held);
+    let endpoints = others.map(|number| endpoint(&fleet.pods[number]));
+    fleet.apply("load.yaml", &manifest(&sticky, endpoints))?;
+    let after = answers_of_callers(&fleet)?;
+
+    assert_ne!(after[0], before[0], "its endpoint is gone");
+    if before[1] != before[0] {
+        assert_eq!(after[1], before[1], "its endpoint is still there");
+    }
+    Ok(())
+}

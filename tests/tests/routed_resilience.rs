@@ -1,0 +1,279 @@
+//! What the proxy makes of servers that fail: retries and their budget, ejection, fallback, circuit breaking; and limits and
+//! faults that are put on callers.
+
+use mesh_tests::Result;
+use mesh_tests::agent::Agent;
+use mesh_tests::deadline::eventually;
+use mesh_tests::fleet::{Fleet, Setting, ask, endpoint, manifest, service};
+use mesh_tests::load::Truth;
+use mesh_tests::manifest::{Endpoint, Service, Slice, documents};
+use mesh_tests::route::policy;
+use mesh_tests::stage::anywhere;
+use mesh_tests::witness::{Conduct, DECK, Sighting, Witness};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+const LOAD: (&str, &str) = ("destination_service", "load");
+
+/// Codes of gRPC.
+const ABORTED: i32 = 10;
+const UNAVAILABLE: i32 = 14;
+
+/// 30 % of [`DECK`].
+const THIRTY_PERCENT: u32 = 6;
+
+fn retry(budget: &Value) -> Value {
+    json!({ "retry": { "attempts": 2, "codes": ["UNAVAILABLE"], "budget": budget } })
+}
+
+/// Calls that failed, of a thousand.
+#[expect(clippy::cast_precision_loss, reason = "some ten thousand calls")]
+fn failed_per_mille(truth: &Truth) -> f64 {
+    truth.by_status("UNAVAILABLE") as f64 * 1_000.0 / truth.total() as f64
+}
+
+/// Of n calls 0.3 n fail at first and 0.2 n are tried again, of which 0.7 succeed: 0.3 - 0.14 fail. How many a second there are
+/// does not matter, as long as a fifth of them is more than the ten a second that every budget has.
+///
+/// Servers deal exactly three failures to ten tries, and the budget is exact, so there is next to no chance in the first share.
+/// In the second it is that of 16,000 draws with p = 0.3³: a standard deviation is 0.13 %, the bounds are 3.9 of them.
+#[test]
+fn a_budget_of_a_fifth_leaves_16_percent_of_failures_and_a_large_one_2_7_percent() -> Result {
+    let fifth = retry(&json!({ "percent": 20 }));
+    let mut fleet = Setting::new(1, fifth).open()?;
+    fleet.servers[0].behave(Conduct::failing(THIRTY_PERCENT))?;
+    let truth = fleet.call(8_000, 64)?;
+    let failed = failed_per_mille(&truth);
+    assert!((150.0..=170.0).contains(&failed), "{failed} ‰");
+    let denied = fleet
+        .agent
+        .metrics()?
+        .count("mesh_retries_total", &[LOAD, ("result", "budget")]);
+    assert!(denied > 0);
+
+    let large = json!({ "percent": 100, "minRetryRate": { "count": 1_000_000, "interval": "1s" } });
+    fleet.apply_policy(&retry(&large))?;
+    let truth = fleet.call(16_000, 64)?;
+    let failed = failed_per_mille(&truth);
+    assert!((22.0..=32.0).contains(&failed), "{failed} ‰");
+    Ok(())
+}
+
+/// The server is slow enough for the calls to take longer than the budget's interval.
+#[test]
+fn servers_that_always_fail_get_a_fifth_more_tries_than_there_are_calls() -> Result {
+    let mut fleet = Setting::new(1, retry(&json!({ "percent": 20 }))).open()?;
+    fleet.servers[0].behave(Conduct::failing(DECK).after(40))?;
+    let truth = fleet.call(4_800, 16)?;
+    assert_eq!(truth.by_status("UNAVAILABLE"), 4_800);
+    let seen = fleet.servers[0].seen()?;
+
+    let (retries, originals) = tries(&seen);
+    assert_eq!(originals, 4_800);
+    // So that the bound is not kept by trying nothing again.
+    assert!(retries >= 900, "{retries}");
+    let mut is_whole = false;
+    for (first, sighting) in seen.iter().enumerate() {
+        let end_us = sighting.at_us + 10_000_000;
+        let window = &seen[first..];
+        let length = window.partition_point(|sighting| sighting.at_us < end_us);
+        let (retries, originals) = tries(&window[..length]);
+        assert!(
+            retries * 5 <= originals + 5 * 100,
+            "{retries} for {originals}"
+        );
+        is_whole |= length < window.len();
+    }
+    assert!(is_whole, "the calls took no ten seconds");
+    Ok(())
+}
+
+fn tries(seen: &[Sighting]) -> (usize, usize) {
+    let retries = seen.iter().filter(|sighting| sighting.previous > 0).count();
+    (retries, seen.len() - retries)
+}
+
+#[test]
+fn a_dead_endpoint_is_ejected_and_comes_back_by_a_probe() -> Result {
+    let sections = json!({
+        "loadBalancing": { "algorithm": "RoundRobin" },
+        "outlierDetection": {
+            "consecutiveFailures": 2, "baseEjectionTime": "1s", "maxEjectionPercent": 50,
+        },
+    });
+    let mut fleet = Setting::new(3, sections).open()?;
+    let mut asker = fleet.asker(0)?;
+    // Dies with what it has: its address refuses connections from now on.
+    drop(fleet.servers.remove(0));
+    for _ in 0..12 {
+        let answer = ask(&mut asker, &[])?;
+        assert_eq!(answer.status, 0, "others answer: {answer:?}");
+    }
+    fleet.agent.expect("mesh_ejections_total", &[LOAD], 1)?;
+    assert_eq!(fleet.state(0)?, "ejected");
+    assert_eq!(fleet.state(1)?, "in use");
+    let explained = fleet
+        .agent
+        .command(&["explain", "--to", "shop/load:80", "--from", "shop"])?;
+    assert!(explained.contains("ejected"), "{explained}");
+
+    let revived = Witness::start(&fleet.pods[0], anywhere())?;
+    fleet.servers.insert(0, revived);
+    // Its time has to pass, which grows with each probe that fails.
+    eventually("the probe", Duration::from_secs(60), || {
+        let asked = ask(&mut asker, &[]).map_err(|error| error.to_string())?;
+        assert_eq!(asked.status, 0, "{asked:?}");
+        match fleet.state(0) {
+            Ok(state) if state == "in use" => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })?;
+    let probes = fleet.servers[0].seen()?;
+    assert_eq!(probes.len(), 1, "one call was sent to see");
+    fleet.seen()?;
+    for _ in 0..30 {
+        assert_eq!(ask(&mut asker, &[])?.status, 0);
+    }
+    assert_eq!(fleet.shares()?, [10; 3]);
+    fleet.agent.expect("mesh_ejections_total", &[LOAD], 1)
+}
+
+#[test]
+fn the_last_endpoint_is_never_ejected() -> Result {
+    let sections = json!({
+        "loadBalancing": { "algorithm": "RoundRobin" },
+        "outlierDetection": {
+            "consecutiveFailures": 3, "baseEjectionTime": "1h", "maxEjectionTime": "2h",
+            "maxEjectionPercent": 100,
+        },
+    });
+    let mut fleet = Setting::new(2, sections).open()?;
+    let mut asker = fleet.asker(0)?;
+    let mut statuses = |count: usize| -> Result<Vec<i32>> {
+        (0..count)
+            .map(|_| ask(&mut asker, &[]).map(|answer| answer.status))
+            .collect()
+    };
+    fleet.servers[0].behave(Conduct::failing(DECK))?;
+    let failed = |statuses: &[i32]| statuses.iter().filter(|status| **status != 0).count();
+    assert_eq!(failed(&statuses(40)?), 3);
+    assert_eq!(fleet.shares()?, [3, 37]);
+    assert_eq!(fleet.state(0)?, "ejected");
+
+    fleet.servers[1].behave(Conduct::failing(DECK))?;
+    assert_eq!(statuses(20)?, [UNAVAILABLE; 20]);
+    assert_eq!(fleet.shares()?, [0, 20]);
+    assert_eq!(fleet.state(1)?, "in use");
+    fleet.agent.expect("mesh_ejections_total", &[LOAD], 1)
+}
+
+/// The address that a Service `cache` has, whose only endpoint is the second server.
+const CACHE_IP: &str = "10.96.0.30";
+
+fn cache(fleet: &Fleet) -> String {
+    let endpoint = endpoint(&fleet.pods[1]);
+    let slice = Slice::new("cache", "grpc", anywhere().port(), [endpoint]);
+    documents([
+        Service::new("cache", &[CACHE_IP])
+            .port("grpc", 80)
+            .manifest(),
+        slice.manifest(),
+    ])
+}
+
+#[test]
+fn a_fallback_answers_when_no_endpoint_is_ready_and_when_every_connect_fails() -> Result {
+    let fallback = json!({ "fallback": { "backendRef": { "name": "cache", "port": 80 } } });
+    let mut fleet = Setting::new(2, fallback).open()?;
+    fleet.apply("cache.yaml", &cache(&fleet))?;
+    fleet.apply_endpoints([0])?;
+    let mut asker = fleet.asker(0)?;
+    assert_eq!(ask(&mut asker, &[])?.identity, "server-0");
+
+    let unready = Endpoint::not_ready(fleet.pods[0].ipv4()).pod("server-0");
+    fleet.apply("load.yaml", &manifest(&service(), [unready]))?;
+    for _ in 0..5 {
+        assert_eq!(ask(&mut asker, &[])?.identity, "server-1");
+    }
+    fleet.agent.expect("mesh_fallback_total", &[LOAD], 5)?;
+
+    fleet.apply_endpoints([0])?;
+    drop(fleet.servers.remove(0));
+    for _ in 0..5 {
+        assert_eq!(ask(&mut asker, &[])?.identity, "server-1");
+    }
+    fleet.agent.expect("mesh_fallback_total", &[LOAD], 10)?;
+
+    let said = json!({ "fallback": { "status": "FAILED_PRECONDITION", "message": "closed" } });
+    fleet.apply_policy(&said)?;
+    let answer = ask(&mut asker, &[])?;
+    assert_eq!((answer.status, answer.message.as_str()), (9, "closed"));
+    assert_eq!(answer.header("mesh-error"), Some("fallback"));
+    fleet.agent.expect("mesh_fallback_total", &[LOAD], 11)
+}
+
+/// Each treatment with the metric that tells of it; the last was there before.
+#[test]
+fn circuits_open_rates_are_limited_and_faults_are_made_each_with_its_metric() -> Result {
+    let sections = json!({ "circuitBreaker": { "maxRequests": 1 } });
+    let mut fleet = Setting::new(1, sections).open()?;
+    a_circuit_opens(&mut fleet)?;
+
+    let limit = json!({ "rateLimit": { "requestsPerSecond": 1, "burst": 5 } });
+    fleet.apply_policy(&limit)?;
+    let truth = fleet.call(200, 8)?;
+    let limited = truth.by_status("RESOURCE_EXHAUSTED");
+    assert_eq!(truth.by_status("OK") + limited, 200);
+    assert!(truth.by_status("OK") >= 5);
+    assert!(limited > 0);
+    assert_eq!(fleet.shares()?, [truth.by_status("OK")]);
+    expect_replies(
+        &fleet.agent,
+        "mesh_rate_limited_total",
+        "rate_limited",
+        limited,
+    )?;
+
+    let abort = json!({ "fault": { "abort": { "percent": 100, "status": "ABORTED" } } });
+    fleet.apply_policy(&abort)?;
+    let mut asker = fleet.asker(0)?;
+    for _ in 0..5 {
+        let answer = ask(&mut asker, &[])?;
+        assert_eq!(answer.status, ABORTED);
+        assert_eq!(answer.header("mesh-error"), Some("fault"));
+    }
+    assert_eq!(fleet.shares()?, [0]);
+    let aborts = [LOAD, ("kind", "abort")];
+    fleet.agent.expect("mesh_faults_total", &aborts, 5)?;
+
+    let delay = json!({ "fault": { "delay": { "percent": 100, "duration": "150ms" } } });
+    fleet.apply_policy(&delay)?;
+    let truth = fleet.call(20, 4)?;
+    assert_eq!(truth.by_status("OK"), 20);
+    let took_ns: u64 = truth.calls.values().map(|outcome| outcome.sum_ns).sum();
+    assert!(took_ns >= 20 * 150_000_000, "{took_ns}");
+    let delays = [LOAD, ("kind", "delay")];
+    fleet.agent.expect("mesh_faults_total", &delays, 20)
+}
+
+/// All streams begin at once, and the first call takes longer than that.
+fn a_circuit_opens(fleet: &mut Fleet) -> Result {
+    fleet.servers[0].behave(Conduct::slow(100))?;
+    let truth = fleet.call(40, 8)?;
+    fleet.servers[0].behave(Conduct::default())?;
+    let refused = truth.by_status("UNAVAILABLE");
+    assert!(refused >= 7, "{truth:?}");
+    assert_eq!(truth.by_status("OK") + refused, 40);
+    expect_replies(
+        &fleet.agent,
+        "mesh_circuit_open_total",
+        "circuit_open",
+        refused,
+    )
+}
+
+fn expect_replies(agent: &Agent, metric: &str, reason: &str, count: u64) -> Result {
+    agent.expect(metric, &[LOAD], count)?;
+    let labels = [LOAD, ("reason", reason)];
+    agent.expect("mesh_local_replies_total", &labels, count)
+}
