@@ -14,8 +14,8 @@ use std::time::Duration;
 /// How long it may take to start or to answer.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// Calls that are failed or not as one deck of cards is dealt: of each so many calls exactly the share that was asked for,
-/// shuffled. So shares of thousands of calls carry no chance of their own.
+/// Calls are failed or not as cards are dealt, from one deck for first tries, another for second ones, and so on: of each so many
+/// tries exactly the share that was asked for, in an order that is chance. So there is next to none in sums.
 pub const DECK: u32 = 20;
 
 /// How a server behaves.
@@ -23,7 +23,7 @@ pub const DECK: u32 = 20;
 pub struct Conduct {
     /// It waits so long before it answers.
     pub delay_ms: u64,
-    /// It fails so many of [`DECK`] calls with UNAVAILABLE.
+    /// It fails so many of [`DECK`] tries with UNAVAILABLE.
     pub failing: u32,
 }
 

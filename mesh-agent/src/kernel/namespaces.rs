@@ -246,7 +246,7 @@ fn is_process(path: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{cookie, discover, host, local_addresses, visit};
+    use super::{cookie, discover, host, local_addresses, main_address, visit};
     use std::net::{IpAddr, Ipv4Addr};
 
     #[test]
@@ -265,6 +265,24 @@ mod tests {
             addresses.contains(&IpAddr::V4(Ipv4Addr::LOCALHOST)),
             "{addresses:?}"
         );
+    }
+
+    #[test]
+    fn the_first_ipv4_address_that_others_see_stands_for_a_namespace() {
+        let cases: [(&[&str], Option<&str>); 4] = [
+            (
+                &["127.0.0.1", "fd00::2", "10.244.0.9", "10.244.0.10", "::1"],
+                Some("10.244.0.9"),
+            ),
+            (&["::1", "fe80::1", "fd00::2"], Some("fd00::2")),
+            (&["169.254.1.1", "127.0.0.1"], None),
+            (&[], None),
+        ];
+        for (addresses, expected) in cases {
+            let addresses: Vec<IpAddr> = addresses.iter().map(|a| a.parse().unwrap()).collect();
+            let expected = expected.map(|address| address.parse().unwrap());
+            assert_eq!(main_address(&addresses), expected, "{addresses:?}");
+        }
     }
 
     #[test]

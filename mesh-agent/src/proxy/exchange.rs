@@ -186,13 +186,22 @@ async fn admit(
     head: &request::Parts,
 ) -> Result<(), Stopped> {
     if let Some(limit) = &rule.traffic.rate_limit {
-        let key: Option<&[u8]> = match &limit.per {
-            RateLimitKey::Total => None,
-            RateLimitKey::Source => context.caller.workload.as_ref().map(|w| w.name.as_bytes()),
-            RateLimitKey::Header(name) => head.headers.get(&**name).map(|value| value.as_bytes()),
+        let source: String;
+        let key: &[u8] = match &limit.per {
+            RateLimitKey::Total => &[],
+            RateLimitKey::Source => {
+                // Who is not known shares the bucket of all who are not.
+                let workload = context.caller.workload.as_ref();
+                source = workload.map(ToString::to_string).unwrap_or_default();
+                source.as_bytes()
+            }
+            RateLimitKey::Header(name) => head
+                .headers
+                .get(&**name)
+                .map_or(&[], |value| value.as_bytes()),
         };
         let limiter = context.proxy.limiter(rule, limit, call.started);
-        if !limiter.admits(key.unwrap_or_default(), call.started) {
+        if !limiter.admits(key, call.started) {
             let message = format!("rateLimit of {} is reached", rule.name);
             return Err(Stopped::Reply(Reply::new(LocalReply::RateLimited, message)));
         }

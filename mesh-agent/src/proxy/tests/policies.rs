@@ -1,8 +1,10 @@
 //! Limits and faults that a policy puts on requests: rate limit, fault, circuit breaker.
 
 use super::support::*;
-use crate::model::{BackendTraffic, CallTraffic, CircuitBreaker, Fault, RateLimit, RateLimitKey};
-use crate::proxy::ProxySettings;
+use crate::model::{
+    BackendTraffic, CallTraffic, CircuitBreaker, Fault, ObjectName, RateLimit, RateLimitKey,
+};
+use crate::proxy::{Caller, ProxySettings};
 use bytes::Bytes;
 use h2::client::SendRequest;
 use http::HeaderValue;
@@ -67,6 +69,19 @@ async fn a_rate_limit_lets_its_burst_pass_for_each_of_its_keys() {
         let seconds = usize::try_from(started.elapsed().as_secs()).unwrap();
         let most = buckets * (3 + seconds + 1);
         assert!((buckets * 3..=most).contains(&seen), "{per:?}: {seen}");
+    }
+}
+
+#[tokio::test]
+async fn workloads_of_one_name_in_two_namespaces_have_limits_of_their_own() {
+    let mesh = Mesh::new(&[serving().await], limited(RateLimitKey::Source));
+    for namespace in ["shop", "bank"] {
+        let caller = mesh.connect(Caller {
+            workload: Some(ObjectName::new(namespace, "web")),
+            ..Caller::default()
+        });
+        let caller = caller.await;
+        assert!(admitted(&caller, "ann", 3).await == 3, "{namespace}");
     }
 }
 

@@ -211,6 +211,11 @@ impl Mesh {
 
     /// A socket whose other end the proxy serves.
     pub(super) async fn socket(&self) -> TcpStream {
+        self.socket_of(Caller::default()).await
+    }
+
+    /// The same, of this caller.
+    pub(super) async fn socket_of(&self, caller: Caller) -> TcpStream {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (socket, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
@@ -218,7 +223,7 @@ impl Mesh {
         let accepted = Accepted {
             stream,
             requested: REQUESTED,
-            caller: Caller::default(),
+            caller,
         };
         tokio::spawn(Arc::clone(&self.proxy).serve(accepted, self.drain.watch()));
         socket.unwrap()
@@ -226,10 +231,15 @@ impl Mesh {
 
     /// A caller's connection.
     pub(super) async fn caller(&self) -> SendRequest<Bytes> {
+        self.connect(Caller::default()).await
+    }
+
+    /// The connection of this caller.
+    pub(super) async fn connect(&self, caller: Caller) -> SendRequest<Bytes> {
         let mut builder = h2::client::Builder::new();
         // Real callers do not end a connection for its many small answers.
         builder.data_frame_budget(1 << 30);
-        let handshake = builder.handshake(self.socket().await);
+        let handshake = builder.handshake(self.socket_of(caller).await);
         let (caller, connection) = handshake.await.unwrap();
         tokio::spawn(connection);
         caller

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use mesh_tests::load::{Bare, Call, SERVICE};
 use mesh_tests::witness::{Conduct, DECK, Sighting};
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::error::Error;
 use std::net::SocketAddr;
@@ -54,14 +55,14 @@ pub(crate) async fn serve(listen: SocketAddr, name: &str) -> Result<(), Box<dyn 
 struct Notes {
     conduct: Conduct,
     seen: Vec<Sighting>,
-    /// Whether the next calls fail; dealt from the end.
-    deck: Vec<bool>,
+    /// Whether the next calls fail, by tries before; dealt from the end.
+    decks: BTreeMap<u32, Vec<bool>>,
 }
 
 impl Notes {
     fn take_order(&mut self, order: &str) -> Result<(), Box<dyn Error>> {
         self.conduct = serde_json::from_str(order)?;
-        self.deck.clear();
+        self.decks.clear();
         let seen = std::mem::take(&mut self.seen);
         crate::say(&serde_json::to_string(&seen)?)?;
         Ok(())
@@ -74,12 +75,13 @@ impl Notes {
             at_us: u64::try_from(now.as_micros()).unwrap_or(u64::MAX),
             previous,
         });
-        if self.deck.is_empty() {
+        let deck = self.decks.entry(previous).or_default();
+        if deck.is_empty() {
             let failing = self.conduct.failing;
-            self.deck = (0..DECK).map(|card| card < failing).collect();
-            fastrand::shuffle(&mut self.deck);
+            deck.extend((0..DECK).map(|card| card < failing));
+            fastrand::shuffle(deck);
         }
-        let is_failing = self.deck.pop().unwrap_or(false);
+        let is_failing = deck.pop().unwrap_or(false);
         (Duration::from_millis(self.conduct.delay_ms), is_failing)
     }
 }
