@@ -27,7 +27,7 @@ mod wire;
 
 pub use accepted::{Accepted, Caller};
 pub use connect::{Connect, InNamespace, MakeSocket, PlainConnect, SocketWanted};
-pub use destination::{Destination, Destinations, Ejected};
+pub use destination::{Destination, Destinations};
 pub use detect::Spoken;
 pub use listener::{Acceptor, Found, Listening, Origin};
 pub use mirror::MirrorFigures;

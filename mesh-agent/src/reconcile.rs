@@ -10,6 +10,7 @@
 
 mod explain;
 mod inquiry;
+mod reason;
 mod routes;
 mod target;
 mod treatment;
@@ -17,7 +18,7 @@ mod view;
 
 pub use inquiry::{Inquiries, NoAnswer, Overview};
 pub use target::NoTarget;
-pub use view::{Plans, ROUTED};
+pub use view::Plans;
 
 use crate::api::{Problem, Problems, Program};
 use crate::lifecycle::{Worker, become_urgent};

@@ -11,7 +11,7 @@ use crate::node::Node;
 use crate::pair::{CLUSTER_IP, PORT, TARGET_PORT};
 use crate::process::Process;
 use crate::route::policy;
-use crate::routed::{await_routed_from, reside};
+use crate::routed::{await_routed, reside};
 use crate::rpc::Implementation::Tonic;
 use crate::stage::anywhere;
 use crate::witness::{Sighting, Witness};
@@ -102,8 +102,8 @@ impl Setting {
             workloads.map(|(number, pod)| workload(&format!("client{number}"), &[pod.ipv4()]));
         config.put("callers.yaml", &documents(workloads))?;
         let agent = node.start_agent(&[])?;
-        for (number, pod) in callers.iter().enumerate() {
-            await_routed_from(&agent, pod, &format!("client{number}"), target())?;
+        for pod in &callers {
+            await_routed(&agent, pod, target())?;
         }
         Ok(Fleet {
             servers,

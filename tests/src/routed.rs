@@ -63,33 +63,18 @@ pub fn reside(pod: &Pod) -> Result<Process> {
 /// # Errors
 /// If they stay direct.
 pub fn await_routed(agent: &Agent, pod: &Pod, target: SocketAddr) -> Result {
-    await_routed_with(agent, pod, target, &[("path", "routed")])
-}
-
-/// [`await_routed`] where other pods' connections may be routed already: those of this workload count.
-///
-/// # Errors
-/// If they stay direct.
-pub fn await_routed_from(agent: &Agent, pod: &Pod, workload: &str, target: SocketAddr) -> Result {
-    let labels = [("path", "routed"), ("source_workload", workload)];
-    await_routed_with(agent, pod, target, &labels)
-}
-
-fn await_routed_with(
-    agent: &Agent,
-    pod: &Pod,
-    target: SocketAddr,
-    labels: &[(&str, &str)],
-) -> Result {
+    let labels = [("path", "routed")];
+    let name = "mesh_connection_opened_total";
+    let before = agent.metrics()?.count(name, &labels);
     let mut last = Ok(());
     for _ in 0..ATTEMPTS {
         Client::run(pod, &Dial::new([target]))?;
         last = eventually("a routed connection", FRESH_LIMIT, || {
             let metrics = agent.metrics().map_err(|error| error.to_string())?;
-            match metrics.count("mesh_connection_opened_total", labels) {
-                0 => Err(format!("none; {}", bypassed(&metrics))),
-                _ => Ok(()),
+            if metrics.count(name, &labels) > before {
+                return Ok(());
             }
+            Err(format!("none; {}", bypassed(&metrics)))
         });
         if last.is_ok() {
             return Ok(());

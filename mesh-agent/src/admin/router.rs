@@ -1,12 +1,12 @@
 //! From a request's path to its answer.
 
 use super::agent::{Readers, Unavailable};
-use super::ejections::Ejections;
+use super::live::{self, Ejections};
 use super::page;
 use super::tap::{TapBody, Tapping};
 use crate::api::{ExplainQuery, Rpcs, TapQuery};
 use crate::export::prometheus;
-use crate::reconcile::{Plans, ROUTED};
+use crate::reconcile::Plans;
 use bytes::Bytes;
 use http_body_util::{Either, Full};
 use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue};
@@ -15,7 +15,7 @@ use serde::{Serialize, Serializer};
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Every path, with what it answers.
 pub(super) const PATHS: [(&str, &str); 13] = [
@@ -99,7 +99,10 @@ async fn route(readers: &Readers, path: &str, query: &str) -> Result<Answer, Una
             services: &readers.inquiries.plans().await?,
         }),
         "/api/endpoints" => json(&EndpointRows {
-            endpoints: (&readers.inquiries.plans().await?, &ejections(readers)),
+            endpoints: MarkedEndpoints {
+                plans: readers.inquiries.plans().await?,
+                ejections: Ejections::of(&readers.live.now().destinations),
+            },
         }),
         "/api/routes" => json(&readers.inquiries.plans().await?.routes()),
         "/api/explain" => explain(readers, query).await,
@@ -115,25 +118,17 @@ async fn explain(readers: &Readers, query: &str) -> Result<Answer, Unavailable> 
         Ok(query) => query,
         Err(error) => return Ok(text(StatusCode::BAD_REQUEST, format!("{error}\n"))),
     };
-    match readers.inquiries.plans().await?.explain(&query) {
-        Ok(mut explanation) => {
-            if explanation.path == ROUTED {
-                let ejections = ejections(readers);
-                for to in &mut explanation.destinations {
-                    let endpoints = std::mem::take(&mut to.endpoints).into_iter();
-                    to.endpoints = endpoints
-                        .map(|endpoint| ejections.applied_to(endpoint))
-                        .collect();
-                }
-            }
-            json(&explanation)
+    let plans = readers.inquiries.plans().await?;
+    let mut explanation = match plans.explain(&query) {
+        Ok(explanation) => explanation,
+        Err(error) => {
+            return Ok(text(StatusCode::UNPROCESSABLE_ENTITY, format!("{error}\n")));
         }
-        Err(error) => Ok(text(StatusCode::UNPROCESSABLE_ENTITY, format!("{error}\n"))),
-    }
-}
-
-fn ejections(readers: &Readers) -> Ejections {
-    Ejections::new(readers.proxy.destinations.ejected(Instant::now()))
+    };
+    let problems = readers.inquiries.problems().await?;
+    plans.add_problems(&mut explanation, &problems.problems);
+    live::add(&mut explanation, &readers.live.now());
+    json(&explanation)
 }
 
 fn tap(readers: &Readers, query: Option<&str>, is_tapping: &Arc<AtomicBool>) -> Answer {
@@ -160,21 +155,24 @@ struct ServiceRows<'a> {
 
 /// [`crate::api::Endpoints`], written row by row.
 #[derive(Serialize)]
-struct EndpointRows<'a> {
+struct EndpointRows {
     #[serde(serialize_with = "write_endpoints")]
-    endpoints: (&'a Plans, &'a Ejections),
+    endpoints: MarkedEndpoints,
+}
+
+/// Endpoints in force, and which of them get no requests.
+struct MarkedEndpoints {
+    plans: Plans,
+    ejections: Ejections,
 }
 
 fn write_services<S: Serializer>(plans: &&Plans, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(plans.services())
 }
 
-fn write_endpoints<S: Serializer>(
-    (plans, ejections): &(&Plans, &Ejections),
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    let endpoints = plans.endpoints();
-    serializer.collect_seq(endpoints.map(|endpoint| ejections.applied_to(endpoint)))
+fn write_endpoints<S: Serializer>(all: &MarkedEndpoints, serializer: S) -> Result<S::Ok, S::Error> {
+    let endpoints = all.plans.endpoints();
+    serializer.collect_seq(endpoints.map(|endpoint| all.ejections.mark(endpoint)))
 }
 
 fn ready(missing: &[&str]) -> Answer {

@@ -5,8 +5,10 @@ use super::mirror::MirrorFigures;
 use super::upstream::{Client, ConnectionFigures};
 use crate::balance::{Balancer, Settings};
 use crate::model::ObjectName;
-use crate::observe::{DestinationLabels, UpstreamSeries};
-use crate::resilience::{Breaker, Budget, Standing};
+use crate::observe::{
+    BoundState, DestinationLabels, DestinationState, EjectedEndpoint, UpstreamSeries,
+};
+use crate::resilience::{Breaker, Budget, Resource, Standing};
 use crate::route::{Backend, RouteTable};
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
@@ -135,17 +137,40 @@ fn upstream_series(service: &ObjectName, counted: Counted, active: u64) -> Upstr
     }
 }
 
-/// An endpoint that gets no requests for a while, because it failed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ejected {
-    /// The Service.
-    pub service: ObjectName,
-    /// The Service's port.
-    pub port: u16,
-    /// The endpoint.
-    pub address: SocketAddr,
-    /// Whether a request is under way that sees if it is well again.
-    pub is_probed: bool,
+fn state(
+    (service, port, is_ipv6): Key,
+    destination: &Destination,
+    now: Instant,
+) -> DestinationState {
+    let bounds = destination.breaker.usage().map(|usage| BoundState {
+        what: match usage.resource {
+            Resource::Connection => "connections",
+            Resource::Request => "requests",
+            Resource::Pending => "pending",
+        },
+        used: usage.used,
+        max: usage.max,
+    });
+    let endpoints = destination.balancer.view(now).into_iter();
+    let ejected = endpoints.filter_map(|endpoint| {
+        let left = match endpoint.standing {
+            Standing::In => return None,
+            Standing::Out { until } => Some(until.saturating_duration_since(now)),
+            Standing::Probing => None,
+        };
+        Some(EjectedEndpoint {
+            address: endpoint.address,
+            left,
+        })
+    });
+    DestinationState {
+        service: service.name,
+        namespace: service.namespace,
+        port,
+        is_ipv6,
+        bounds: bounds.into(),
+        ejected: ejected.collect(),
+    }
 }
 
 /// Service, port, and whether its endpoints are IPv6.
@@ -237,6 +262,21 @@ impl Destinations {
         all
     }
 
+    /// How all of them are, in no order.
+    #[must_use]
+    pub fn states(&self, now: Instant) -> Vec<DestinationState> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let all: Vec<(Key, Arc<Destination>)> = known
+            .iter()
+            .map(|(key, destination)| (key.clone(), Arc::clone(destination)))
+            .collect();
+        drop(known);
+        let states = all
+            .into_iter()
+            .map(|(key, destination)| state(key, &destination, now));
+        states.collect()
+    }
+
     /// Every endpoint of all of them.
     pub(super) fn endpoints(&self) -> HashSet<SocketAddr> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
@@ -247,30 +287,6 @@ impl Destinations {
             all.extend(current.endpoints.keys().copied());
         }
         all
-    }
-
-    /// Every endpoint that gets no requests now, because it failed.
-    #[must_use]
-    pub fn ejected(&self, now: Instant) -> Vec<Ejected> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let all: Vec<(Key, Arc<Destination>)> = known
-            .iter()
-            .map(|(key, destination)| (key.clone(), Arc::clone(destination)))
-            .collect();
-        // Requests wait for the lock.
-        drop(known);
-        let mut ejected = vec![];
-        for ((service, port, _), destination) in all {
-            let out = destination.balancer.view(now).into_iter();
-            let out = out.filter(|endpoint| endpoint.standing != Standing::In);
-            ejected.extend(out.map(|endpoint| Ejected {
-                service: service.clone(),
-                port,
-                address: endpoint.address,
-                is_probed: endpoint.standing == Standing::Probing,
-            }));
-        }
-        ejected
     }
 
     /// A destination, if requests have gone to it.
