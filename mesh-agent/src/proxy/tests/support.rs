@@ -333,9 +333,10 @@ pub(super) async fn unary(
     read(response).await
 }
 
-/// Lets everything happen that needs no time to pass.
+/// Lets everything happen that would have happened by now. What has to have happened is to be awaited instead: on a busy machine
+/// the kernel takes its time.
 pub(super) async fn settle() {
-    // More than any exchange over loopback takes; each turn looks at the sockets.
+    // Each turn looks at the sockets.
     for _ in 0..1_000 {
         tokio::task::yield_now().await;
     }

@@ -3,35 +3,40 @@
 use super::support::*;
 use crate::model::{BackendTraffic, CallTraffic, Timeouts};
 use crate::proxy::ProxySettings;
-use h2::Reason;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// An endpoint whose streams end only with their callers, which it says. `has_head`: it answers with a head at once.
-async fn silent(has_head: bool) -> (std::net::SocketAddr, Arc<Notify>) {
-    let ended = Arc::new(Notify::new());
-    let told = Arc::clone(&ended);
+/// What an endpoint tells of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    Message,
+    Cancelled,
+}
+
+/// An endpoint whose streams end only with their callers. `has_head`: it answers with a head at once.
+async fn silent(has_head: bool) -> (SocketAddr, UnboundedReceiver<Told>) {
+    let (tell, told) = unbounded_channel();
     let address = endpoint(move |mut served| {
-        let told = Arc::clone(&told);
+        let tell = tell.clone();
         async move {
-            let mut sender = has_head
+            let _sender = has_head
                 .then(|| served.respond.send_response(grpc_head(), false))
                 .transpose()
                 .unwrap();
-            let reason = match &mut sender {
-                Some(sender) => std::future::poll_fn(|cx| sender.poll_reset(cx)).await,
-                None => std::future::poll_fn(|cx| served.respond.poll_reset(cx)).await,
-            };
-            assert_eq!(reason.unwrap(), Reason::CANCEL);
-            told.notify_one();
+            while let Some(Ok(_)) = served.request.body_mut().data().await {
+                tell.send(Told::Message).unwrap();
+            }
+            tell.send(Told::Cancelled).unwrap();
         }
     })
     .await;
-    (address, ended)
+    (address, told)
 }
 
 fn idle_after(time: Duration) -> CallTraffic {
@@ -49,15 +54,16 @@ fn idle_after(time: Duration) -> CallTraffic {
 #[tokio::test]
 async fn a_stream_on_which_nothing_moves_ends_and_one_that_moves_goes_on() {
     for has_head in [true, false] {
-        let (endpoint, ended) = silent(has_head).await;
+        let (endpoint, mut told) = silent(has_head).await;
         let mesh = Mesh::new(&[endpoint], idle_after(10 * MINUTE));
         let caller = mesh.caller().await;
         let (response, mut sender) = open(&caller, request("/shop.Cart/Watch")).await;
         let answer = tokio::spawn(read(response));
         sender.send_data(message(b"here"), false).unwrap();
+        assert_eq!(told.recv().await, Some(Told::Message));
         for _ in 0..3 {
             sender.send_data(message(b"still here"), false).unwrap();
-            settle().await;
+            assert_eq!(told.recv().await, Some(Told::Message));
             pass(9 * MINUTE).await;
             assert_eq!(mesh.shared.figures.calls(), 1, "head: {has_head}");
         }
@@ -66,7 +72,7 @@ async fn a_stream_on_which_nothing_moves_ends_and_one_that_moves_goes_on() {
         let answer = answer.await.unwrap().unwrap();
         assert_eq!(answer.code(), "4", "head: {has_head}");
         assert_eq!(answer.mesh_error(), Some("stream_idle"));
-        ended.notified().await;
+        assert_eq!(told.recv().await, Some(Told::Cancelled));
         mesh.is_quiet().await;
         let [outcome] = mesh.outcomes().try_into().unwrap();
         assert_eq!(outcome.timeout, Some("stream_idle"));
@@ -97,6 +103,10 @@ async fn a_connection_without_streams_ends_after_a_while_and_one_with_streams_st
     assert_eq!(connections(&mesh), (1, 1));
 
     drop((watched, sender));
+    let answer = unary(&caller, request("/shop.Cart/Add"), b"x")
+        .await
+        .unwrap();
+    assert_eq!(answer.code(), "0");
     mesh.is_quiet().await;
     pass(4 * MINUTE).await;
     assert_eq!(connections(&mesh), (1, 1));
@@ -115,10 +125,12 @@ async fn a_connection_without_streams_ends_after_a_while_and_one_with_streams_st
 async fn an_old_connection_takes_no_new_calls_and_finishes_those_it_has() {
     let go_on = Arc::new(Notify::new());
     let waiting = Arc::clone(&go_on);
+    let (tell, mut came) = unbounded_channel();
     let endpoint = endpoint(move |mut served| {
-        let waiting = Arc::clone(&waiting);
+        let (waiting, tell) = (Arc::clone(&waiting), tell.clone());
         async move {
             served.body().await;
+            tell.send(()).unwrap();
             waiting.notified().await;
             served.answer(b"ok", "0");
         }
@@ -134,7 +146,7 @@ async fn an_old_connection_takes_no_new_calls_and_finishes_those_it_has() {
     let caller = mesh.caller().await;
     let (response, mut sender) = open(&caller, request("/shop.Cart/Add")).await;
     sender.send_data(message(b"x"), true).unwrap();
-    settle().await;
+    assert_eq!(came.recv().await, Some(()));
     // A tenth more or less.
     pass(9 * MINUTE - SECOND).await;
     assert!(caller.clone().ready().await.is_ok());
