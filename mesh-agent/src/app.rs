@@ -38,6 +38,7 @@ use crate::source::file::FileSource;
 use crate::tracer::{CallSource, Moment, RoutedCalls};
 use proxy::{ProxyThreads, RoutesInForce};
 use std::cell::RefCell;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -138,13 +139,7 @@ impl Agent {
             proxy: Arc::clone(&routes.shared().figures),
         };
         let address = server.local_address().map_err(AppError::Runtime)?;
-        tracing::info!(
-            admin = %address,
-            cgroup = %settings.kernel.cgroup.display(),
-            pins = %pins.display(),
-            took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
-            "the mesh is in force"
-        );
+        announce(&settings.kernel, address, started.elapsed());
         Ok(Self {
             readiness,
             pins,
@@ -335,6 +330,16 @@ fn measurements(observer: Observer, calls: RoutedCalls) -> Measurements {
         maintain: Box::new(move |now| keeper.borrow_mut().maintain(now)),
         now: Instant::now,
     }
+}
+
+fn announce(kernel: &kernel::Settings, admin: SocketAddr, took: Duration) {
+    tracing::info!(
+        %admin,
+        cgroup = %kernel.cgroup.display(),
+        pins = %kernel.bpffs.display(),
+        took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+        "the mesh is in force"
+    );
 }
 
 fn info(settings: &Settings, degraded: Vec<String>, started: Instant) -> AgentInfo {

@@ -42,9 +42,10 @@ pub mod shop;
 pub mod steady;
 pub mod traced;
 pub mod wire;
+pub mod witness;
 
-pub mod hostile;
 pub mod fleet;
+pub mod hostile;
 pub mod pair;
 pub mod relay;
 pub mod routed;
@@ -52,6 +53,7 @@ pub mod scene;
 pub mod script;
 pub mod scripted;
 pub mod stage;
+pub mod witnessed;
 
 pub mod bpf;
 pub mod chi_square;

@@ -254,8 +254,13 @@ fn listen(
         let change = match change {
             ListenerChange::Opened {
                 netns_cookie,
+                address,
                 listener,
-            } => Listening::Opened(netns_cookie, listener),
+            } => Listening::Opened {
+                netns: netns_cookie,
+                address,
+                listener,
+            },
             ListenerChange::Closed { netns_cookie } => Listening::Closed(netns_cookie),
         };
         // Nobody listens only once the agent is about to end.

@@ -19,7 +19,6 @@ pub(super) struct Taken {
     /// Not blocking.
     pub(super) stream: StdStream,
     pub(super) requested: SocketAddr,
-    pub(super) peer: SocketAddr,
     pub(super) caller: Caller,
 }
 
@@ -116,7 +115,6 @@ impl<C: Connect> Serving<C> {
         let Taken {
             stream,
             requested,
-            peer,
             caller,
         } = taken;
         let stream = TcpStream::from_std(stream)?;
@@ -124,7 +122,6 @@ impl<C: Connect> Serving<C> {
         let accepted = Accepted {
             stream,
             requested,
-            peer,
             caller,
         };
         match speech {
@@ -226,11 +223,10 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap());
         let (client, server) = tokio::join!(client, listener.accept());
-        let (stream, peer) = server.unwrap();
+        let (stream, _) = server.unwrap();
         hand.give(Taken {
             stream: stream.into_std().unwrap(),
             requested: REQUESTED.parse().unwrap(),
-            peer,
             caller: Caller::default(),
         });
         let drain = Drain::new();

@@ -31,8 +31,6 @@ pub(super) struct Context {
     pub(super) caller: Caller,
     /// What the caller asked for.
     pub(super) requested: SocketAddr,
-    /// The caller's address.
-    pub(super) peer: SocketAddr,
     /// Its gRPC calls under way.
     pub(super) open: Arc<SessionCalls>,
     /// The port as it was last seen: what is left when no table names it any more.
@@ -83,7 +81,6 @@ pub(super) async fn run(proxy: Arc<Proxy>, accepted: Accepted, drain: DrainWatch
     let Accepted {
         stream,
         requested,
-        peer,
         caller,
     } = accepted;
     if stream.set_nodelay(true).is_err() {
@@ -106,7 +103,6 @@ pub(super) async fn run(proxy: Arc<Proxy>, accepted: Accepted, drain: DrainWatch
         proxy,
         caller,
         requested,
-        peer,
     });
     let _known = context.proxy.sessions().join(&context);
     if context.proxy.port(requested).is_none() {

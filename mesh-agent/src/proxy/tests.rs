@@ -2,8 +2,12 @@
 
 mod departed;
 mod failures;
+mod fallbacks;
 mod limits;
+mod pings;
+mod policies;
 mod relay;
 mod retries;
 mod support;
 mod telemetry;
+mod times;

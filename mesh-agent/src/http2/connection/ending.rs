@@ -53,7 +53,64 @@ impl Resets {
     }
 }
 
+/// Streams that are reset before anything of their answer has come, until the peer has shown that it has read so far. Servers
+/// end a connection with many streams that were reset before they looked at them (20 for `h2`), as a defence against
+/// CVE-2023-44487; what is reset here comes from many callers.
+const EARLY_RESETS_MAX: u32 = 8;
+
+/// Resets that wait for it; one more is sent at once.
+const WAITING_RESETS_MAX: usize = 1_024;
+
+/// Resets that their peer might take for a flood.
+#[derive(Debug, Default)]
+pub(super) struct EarlyResets {
+    /// Sent since the peer was last known to have read everything.
+    sent: u32,
+    waiting: VecDeque<(u32, ErrorCode)>,
+    /// SETTINGS were sent whose acknowledgement shows it.
+    is_asked: bool,
+}
+
+impl EarlyResets {
+    /// Streams that the peer takes for open.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+}
+
 impl Connection {
+    /// Resets a stream of which the peer may not have seen anything yet.
+    fn write_early_reset(&mut self, stream: u32, code: ErrorCode) {
+        let is_too_early = self.early_resets.sent >= EARLY_RESETS_MAX;
+        if is_too_early && self.early_resets.waiting.len() < WAITING_RESETS_MAX {
+            self.resets.remember(stream);
+            self.early_resets.waiting.push_back((stream, code));
+        } else {
+            self.early_resets.sent += 1;
+            self.write_reset(stream, code);
+        }
+        if self.early_resets.sent >= EARLY_RESETS_MAX && !self.early_resets.is_asked {
+            self.early_resets.is_asked = true;
+            self.settings_unconfirmed += 1;
+            self.write_frame(kind::SETTINGS, 0, 0, &[]);
+        }
+    }
+
+    /// The peer has acknowledged SETTINGS.
+    pub(super) fn settings_confirmed(&mut self) {
+        self.settings_unconfirmed = self.settings_unconfirmed.saturating_sub(1);
+        if self.settings_unconfirmed > 0 || !self.early_resets.is_asked {
+            return;
+        }
+        self.early_resets.is_asked = false;
+        self.early_resets.sent = 0;
+        while self.early_resets.sent < EARLY_RESETS_MAX
+            && let Some((stream, code)) = self.early_resets.waiting.pop_front()
+        {
+            self.write_early_reset(stream, code);
+        }
+    }
+
     /// Asks the caller to go elsewhere: one GOAWAY now that takes every stream, a second one after a round trip, and the end when
     /// no stream is left (RFC 9113, 6.8).
     pub fn finish(&mut self) {
@@ -196,8 +253,12 @@ impl Connection {
         }
         stream.cut = Some(Cut::Reset(code));
         stream.rest = None;
-        let id = stream.id;
-        self.write_reset(id, code);
+        let (id, is_answered) = (stream.id, stream.has_head);
+        if is_answered {
+            self.write_reset(id, code);
+        } else {
+            self.write_early_reset(id, code);
+        }
         self.settle(place);
     }
 

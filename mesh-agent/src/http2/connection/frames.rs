@@ -256,6 +256,7 @@ impl Connection {
             return Err(ErrorCode::FRAME_SIZE_ERROR);
         }
         if is_acknowledged {
+            self.settings_confirmed();
             return Ok(());
         }
         if self.role == Role::Server && !self.budget.allows_settings(now) {

@@ -200,3 +200,41 @@ fn a_short_answer_is_sent_when_there_is_room_though_nobody_holds_its_stream() {
     assert_eq!(bodies(&sent(&mut server, usize::MAX)), b"our");
     assert_eq!(server.open_streams(), 0);
 }
+
+#[test]
+fn many_resets_are_sent_as_fast_as_the_server_is_known_to_follow() {
+    let uri = Uri::from_static("http://cart.shop/");
+    let none = HeaderMap::new();
+    let head = Head {
+        method: &Method::POST,
+        uri: &uri,
+        headers: &none,
+        instead: &none,
+    };
+    let mut client = Connection::client(WireLimits::default(), Instant::now());
+    let acknowledged = super::frame(super::kind::SETTINGS, super::flag::ACK, 0, &[]);
+    let settings = super::frame(super::kind::SETTINGS, 0, 0, &[]);
+    super::receive(&mut client, &[&settings[..], &acknowledged].concat());
+    sent(&mut client, usize::MAX);
+    for _ in 0..100 {
+        let place = client.open(&head, true).unwrap();
+        client.reset(place, super::super::ErrorCode::CANCEL);
+        client.release_stream(place);
+        client.release_stream(place);
+    }
+    let resets = |client: &mut Connection| {
+        let frames = super::frames(&sent(client, usize::MAX));
+        let resets = frames
+            .iter()
+            .filter(|(head, _)| head.kind == super::kind::RST_STREAM);
+        resets.count()
+    };
+    let mut all = vec![resets(&mut client)];
+    while all.last().is_some_and(|count| *count > 0) {
+        super::receive(&mut client, &acknowledged);
+        all.push(resets(&mut client));
+    }
+    assert!(all.iter().all(|count| *count <= 8), "{all:?}");
+    assert_eq!(all.iter().sum::<usize>(), 100, "{all:?}");
+    assert_eq!(client.open_streams(), 0);
+}

@@ -91,23 +91,29 @@ impl Drop for Counted {
 /// A connection that is moved: ready when it is over.
 struct Moved<'e> {
     driver: Driver,
+    makings: &'e Makings,
     entry: &'e Entry,
     id: u64,
+    /// Fixed when the connection is made: a complaint ends it.
+    ping: Duration,
     is_withdrawn: bool,
     silence: Silence,
     check: Pin<Box<Sleep>>,
 }
 
 impl<'e> Moved<'e> {
-    fn new(driver: Driver, entry: &'e Entry, id: u64, makings: &Makings) -> Self {
+    fn new(driver: Driver, entry: &'e Entry, id: u64, makings: &'e Makings) -> Self {
         let idle = makings.times.idle;
+        let ping = makings.ping(entry.key().endpoint);
         Self {
             driver,
+            makings,
             entry,
             id,
+            ping,
             is_withdrawn: false,
             silence: Silence::new(clock::now(), idle),
-            check: Box::pin(sleep(idle.min(entry.ping()))),
+            check: Box::pin(sleep(idle.min(ping))),
         }
     }
 
@@ -117,7 +123,8 @@ impl<'e> Moved<'e> {
             self.is_withdrawn = true;
             self.entry.withdraw(self.id);
             if self.driver.is_pinged_too_often() {
-                self.entry.ping_less();
+                let endpoint = self.entry.key().endpoint;
+                self.makings.ping_less(endpoint, self.ping);
             }
         }
         while self.check.as_mut().poll(cx).is_ready() {
@@ -133,7 +140,7 @@ impl<'e> Moved<'e> {
             now,
             read_bytes: self.driver.read_bytes(),
             is_idle: self.entry.streams(self.id) == Some(0),
-            ping: self.entry.ping(),
+            ping: self.ping,
         });
         match due {
             Due::Nothing => {}

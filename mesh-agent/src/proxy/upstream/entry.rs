@@ -5,7 +5,6 @@ use crate::proxy::wire::Opener;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// Connections of one entry. An endpoint that takes a hundred streams on each gets more than the streams that one caller's
@@ -31,7 +30,6 @@ struct State {
     waiting: VecDeque<oneshot::Sender<Result<Lease, Arc<io::Error>>>>,
     /// The endpoint is gone: connections leave with their last stream.
     is_retired: bool,
-    ping: Duration,
     last_id: u64,
 }
 
@@ -90,7 +88,6 @@ impl Entry {
                 dialing: 0,
                 waiting: VecDeque::new(),
                 is_retired: false,
-                ping: makings.times.ping,
                 last_id: 0,
             }),
             streams_expected: makings.limits.streams_expected,
@@ -211,17 +208,6 @@ impl Entry {
         state.ready = kept;
         drop(state);
         drop::<Vec<Ready>>(gone);
-    }
-
-    /// How long a connection may be silent before it gets a PING.
-    pub(super) fn ping(&self) -> Duration {
-        self.lock().ping
-    }
-
-    /// The endpoint has complained of PINGs.
-    pub(super) fn ping_less(&self) {
-        let mut state = self.lock();
-        state.ping = state.ping.saturating_mul(2);
     }
 
     fn release(entry: &Arc<Self>, id: u64) {

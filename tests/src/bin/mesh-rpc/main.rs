@@ -12,6 +12,7 @@ mod serve;
 mod silence;
 mod steady;
 mod traced;
+mod witness;
 
 use std::error::Error;
 use std::io::{self, Write};
@@ -78,6 +79,7 @@ fn carry_out(runtime: &Runtime, words: &[&str]) -> Result<(), Box<dyn Error>> {
         ["traced", target] => runtime.block_on(traced::call(target.parse()?)),
         ["features", target] => runtime.block_on(features::features(target.parse()?)),
         ["ask", target] => runtime.block_on(ask::ask(target.parse()?)),
+        ["witness", listen, name] => runtime.block_on(witness::serve(listen.parse()?, name)),
         ["page", listen] => runtime.block_on(page::serve(listen.parse()?)),
         ["silence", case, target, seconds] => runtime.block_on(silence::silence(
             case,
@@ -91,7 +93,7 @@ fn carry_out(runtime: &Runtime, words: &[&str]) -> Result<(), Box<dyn Error>> {
              | mesh-rpc load-serve ADDRESS [STREAMS] | mesh-rpc load ADDRESS CONNECTIONS STREAMS PLAN... \
              | mesh-rpc traced ADDRESS | mesh-rpc serve-traced ADDRESS \
              | mesh-rpc features ADDRESS | mesh-rpc ask ADDRESS | mesh-rpc page ADDRESS \
-             | mesh-rpc silence connection|stream ADDRESS SECONDS"
+             | mesh-rpc silence connection|stream ADDRESS SECONDS | mesh-rpc witness ADDRESS NAME"
                 .into(),
         ),
     }
