@@ -67,7 +67,8 @@ fn what_an_http_route_says_itself_beats_every_policy() {
     let own = "timeouts: {request: 0s, backendRequest: 1s}, retry: {attempts: 1, codes: [503]}, backendRefs";
     let route = route("n", "h", "a", &rule("-", "b").replace("backendRefs", own))
         .replace("GRPCRoute", "HTTPRoute");
-    let catalog = loaded(&(pair() + &policies + &route));
+    let pair = pair().replace("port: 80", "port: 80, appProtocol: kubernetes.io/h2c");
+    let catalog = loaded(&(pair + &policies + &route));
     assert_eq!(messages(&catalog), Vec::<String>::new());
     let rule = met(&port(&catalog, "10.0.0.1").unwrap(), None, "/x").unwrap();
     assert_eq!(rule.traffic.timeouts.request, None);
