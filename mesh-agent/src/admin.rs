@@ -1,6 +1,7 @@
 //! L3: the admin server: metrics, health, a page for people, read-only JSON. HTTP/1, loopback by default.
 
 mod agent;
+mod live;
 mod page;
 mod router;
 mod server;

@@ -16,8 +16,8 @@ mod tap;
 pub use connection::{Connection, Connections};
 pub use endpoint::{Endpoint, Endpoints};
 pub use explain::{
-    Call, Caller, ExplainQuery, ExplainedDestination, Explanation, Header, JudgedRule, RuleVerdict,
-    Target, Treatment,
+    Bound, Call, Caller, CallerListeners, ExplainQuery, ExplainedDestination, Explanation, Header,
+    JudgedRule, RuleVerdict, Target, Treatment,
 };
 pub use problem::{Problem, Problems, Severity};
 pub use route::{RouteBackend, RouteRule, RoutedPort, Routes, RuleSet};

@@ -132,8 +132,11 @@ impl Agent {
             taps: traces.taps.clone(),
             losses: traces.losses.clone(),
             bypasses: proxy.bypasses.clone(),
+            live: proxy.live.clone(),
         };
         let address = server.local_address().map_err(AppError::Runtime)?;
+        // Readers of manifests and of kernel objects are most of what has run.
+        kernel::release_code();
         tracing::info!(
             admin = %address,
             cgroup = %settings.kernel.cgroup.display(),

@@ -2,6 +2,8 @@
 
 mod bypasses;
 mod calls;
+mod exemplar;
+mod live;
 mod losses;
 mod observed;
 mod open_calls;
@@ -13,11 +15,13 @@ mod trace;
 
 pub use bypasses::{BypassSeries, Bypasses, ProxyBypass};
 pub use calls::{Calls, Counts, RoutedFigures, ServiceSeries, UpstreamSeries};
+pub use exemplar::Exemplar;
+pub use live::{BoundState, CallerNamespace, DestinationState, EjectedEndpoint, Live, LiveSource};
 pub use losses::{LossFigures, Losses};
 pub use observed::{
     METHOD_OTHER, ObservedAttempt, ObservedCall, ObservedMethod, ObservedRpc, REASONS, TraceParent,
 };
-pub use open_calls::{OpenCall, OpenCalls, OpenSeries, SessionCalls};
+pub use open_calls::{CallUnderWay, OpenCall, OpenCalls, SessionCalls};
 pub use outcome::{AttemptOutcome, CallOutcome, LocalReply, Outcomes, Replaced};
 pub use process::ProcessFigures;
 pub use progress::{Progress, ProgressFigures};
@@ -135,7 +139,7 @@ pub struct Snapshot {
 }
 
 /// A mesh connection that is open now, as `connections` lists it.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug)]
 pub struct OpenConnection {
     /// Source workload, `namespace/name` or the host's unit or process.
     pub source: String,
@@ -143,8 +147,10 @@ pub struct OpenConnection {
     pub local: std::net::SocketAddr,
     /// What the application asked for.
     pub requested: std::net::SocketAddr,
-    /// The endpoint it reached; the proxy's listener if it is routed.
-    pub endpoint: std::net::SocketAddr,
+    /// The way it takes.
+    pub path: Path,
+    /// The endpoint it reached; `None`: the proxy.
+    pub endpoint: Option<std::net::SocketAddr>,
     /// `namespace/name` of the Service.
     pub service: String,
     /// `namespace/name` of the workload behind the endpoint, if known.

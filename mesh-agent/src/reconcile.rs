@@ -10,6 +10,7 @@
 
 mod explain;
 mod inquiry;
+mod reason;
 mod routes;
 mod target;
 mod treatment;

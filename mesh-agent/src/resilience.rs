@@ -10,7 +10,7 @@ mod rate_limit;
 mod retry;
 mod window;
 
-pub use breaker::{Breaker, PENDING_WAIT_MAX, Permit, Resource};
+pub use breaker::{Breaker, PENDING_WAIT_MAX, Permit, Resource, Usage};
 pub use budget::Budget;
 pub use deadline::{Deadline, Expiry, TimeoutKind};
 pub use fault::Injection;

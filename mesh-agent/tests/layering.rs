@@ -95,7 +95,7 @@ const ROOMS: &[Room] = &[
     Room {
         name: "http2",
         layer: 1,
-        rooms: &[],
+        rooms: &["grpc"],
         never: PURE,
     },
     Room {

@@ -41,16 +41,26 @@ pub mod flag {
 
 /// Error codes.
 pub mod code {
+    /// Nothing is wrong.
+    pub const NO_ERROR: u32 = 0;
     /// The connection's other end broke the protocol.
     pub const PROTOCOL_ERROR: u32 = 1;
     /// An error that concerns nobody else.
     pub const INTERNAL_ERROR: u32 = 2;
+    /// More was sent than the window had room for.
+    pub const FLOW_CONTROL_ERROR: u32 = 3;
+    /// A frame is too long, or not as long as it must be.
+    pub const FRAME_SIZE_ERROR: u32 = 6;
     /// The request was not looked at.
     pub const REFUSED_STREAM: u32 = 7;
     /// Nobody is interested any more.
     pub const CANCEL: u32 = 8;
+    /// A header block cannot be read.
+    pub const COMPRESSION_ERROR: u32 = 9;
     /// The other end does too much.
     pub const ENHANCE_YOUR_CALM: u32 = 11;
+    /// The connection is not safe enough.
+    pub const INADEQUATE_SECURITY: u32 = 12;
 }
 
 /// A frame. Its length is what it is, whether or not a peer may send so much.
@@ -91,6 +101,23 @@ pub fn server_begin() -> Vec<u8> {
     frame(kind::SETTINGS, 0, 0, &[])
 }
 
+/// SETTINGS, by name and value.
+#[must_use]
+pub fn settings(values: &[(u16, u32)]) -> Vec<u8> {
+    let mut payload = Vec::new();
+    for (name, value) in values {
+        payload.extend(name.to_be_bytes());
+        payload.extend(value.to_be_bytes());
+    }
+    frame(kind::SETTINGS, 0, 0, &payload)
+}
+
+/// PING.
+#[must_use]
+pub fn ping() -> Vec<u8> {
+    frame(kind::PING, 0, 0, b"01234567")
+}
+
 /// Opens the window of a stream, or of the connection (0), by 2^30 bytes.
 #[must_use]
 pub fn window_update(stream: u32) -> Vec<u8> {
@@ -102,6 +129,28 @@ pub fn window_update(stream: u32) -> Vec<u8> {
 pub fn headers(stream: u32, ends_stream: bool, block: &[u8]) -> Vec<u8> {
     let end = if ends_stream { flag::END_STREAM } else { 0 };
     frame(kind::HEADERS, flag::END_HEADERS | end, stream, block)
+}
+
+/// A header block in a HEADERS frame and as many CONTINUATIONs as it takes.
+#[must_use]
+pub fn long_headers(stream: u32, ends_stream: bool, block: &[u8]) -> Vec<u8> {
+    /// The most that a peer takes in a frame unless it says otherwise.
+    const FRAME_BYTES: usize = 16_384;
+    let end = if ends_stream { flag::END_STREAM } else { 0 };
+    let count = block.len().div_ceil(FRAME_BYTES);
+    let mut bytes = Vec::new();
+    for (number, part) in (1..).zip(block.chunks(FRAME_BYTES)) {
+        let last = if number == count {
+            flag::END_HEADERS
+        } else {
+            0
+        };
+        bytes.extend(match number {
+            1 => frame(kind::HEADERS, end | last, stream, part),
+            _ => frame(kind::CONTINUATION, last, stream, part),
+        });
+    }
+    bytes
 }
 
 /// One gRPC message of so many bytes in a DATA frame.
@@ -126,8 +175,14 @@ pub fn reset(stream: u32, code: u32) -> Vec<u8> {
 /// GOAWAY without an error.
 #[must_use]
 pub fn go_away(last_stream: u32) -> Vec<u8> {
+    go_away_for(last_stream, code::NO_ERROR)
+}
+
+/// GOAWAY.
+#[must_use]
+pub fn go_away_for(last_stream: u32, code: u32) -> Vec<u8> {
     let mut payload = last_stream.to_be_bytes().to_vec();
-    payload.extend([0; 4]);
+    payload.extend(code.to_be_bytes());
     frame(kind::GOAWAY, 0, 0, &payload)
 }
 

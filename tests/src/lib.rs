@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`error`], [`deadline`], [`mounts`], then what a pod is made of ([`cgroup`], [`namespace`],
 //! [`process`], [`network`]), the agent and where it works ([`node`], [`agent`], [`config_dir`], [`manifest`],
-//! [`metrics`], [`balance`], [`http`]), those who talk through the mesh ([`peer`], [`rpc`], [`traced`]; [`shop`] for the demo), the scene of
+//! [`metrics`], [`balance`], [`http`]), those who talk through the mesh ([`peer`], [`rpc`], [`traced`], [`wire`] and [`heard`]; [`shop`] for the demo), the scene of
 //! most tests ([`scene`]) and how results are judged ([`chi_square`], [`bpf`], [`collector`]).
 //!
 //! Nothing here leaves the machine: namespaces have no route out, and the host's own sockets stay on loopback.
@@ -29,20 +29,25 @@ pub mod route;
 
 pub mod ask;
 pub mod features;
+pub mod heard;
 pub mod http2;
 pub mod load;
 pub mod metered;
 pub mod peer;
 pub mod prometheus;
+pub mod resident;
 pub mod rpc;
 pub mod shop;
 pub mod traced;
 pub mod wire;
 
+pub mod hostile;
 pub mod pair;
 pub mod relay;
 pub mod routed;
 pub mod scene;
+pub mod script;
+pub mod scripted;
 pub mod stage;
 
 pub mod bpf;

@@ -64,15 +64,17 @@ pub fn reside(pod: &Pod) -> Result<Process> {
 /// If they stay direct.
 pub fn await_routed(agent: &Agent, pod: &Pod, target: SocketAddr) -> Result {
     let labels = [("path", "routed")];
+    let name = "mesh_connection_opened_total";
+    let before = agent.metrics()?.count(name, &labels);
     let mut last = Ok(());
     for _ in 0..ATTEMPTS {
         Client::run(pod, &Dial::new([target]))?;
         last = eventually("a routed connection", FRESH_LIMIT, || {
             let metrics = agent.metrics().map_err(|error| error.to_string())?;
-            match metrics.count("mesh_connection_opened_total", &labels) {
-                0 => Err(format!("none; {}", bypassed(&metrics))),
-                _ => Ok(()),
+            if metrics.count(name, &labels) > before {
+                return Ok(());
             }
+            Err(format!("none; {}", bypassed(&metrics)))
         });
         if last.is_ok() {
             return Ok(());

@@ -2,10 +2,11 @@
 
 mod order;
 
-pub use order::{Answer, Dialling, Listening, Order, from_hex, to_hex};
+pub use order::{Answer, Dialling, Listening, Order, Until, from_hex, to_hex};
 
 use crate::binary;
 use crate::error::{Error, Result};
+use crate::heard::Heard;
 use crate::network::Pod;
 use crate::process::Process;
 use std::net::SocketAddr;
@@ -79,6 +80,31 @@ impl Wire {
         .map(drop)
     }
 
+    /// Sends the same bytes again and again, until the other end has had enough; says how often that was.
+    ///
+    /// # Errors
+    /// If the program has died, or the other end neither takes them nor leaves.
+    pub fn flood(&mut self, socket: usize, bytes: &[u8], times: u32) -> Result<u64> {
+        let piece = to_hex(bytes);
+        let answer = self.ask(&Order::Flood {
+            socket,
+            piece,
+            times,
+        })?;
+        Ok(answer.count)
+    }
+
+    /// Reads frames until `until`, or until the connection has ended.
+    ///
+    /// # Errors
+    /// If neither comes.
+    pub fn hear(&mut self, socket: usize, until: Until, heard: &mut Heard) -> Result {
+        let answer = self.ask(&Order::Hear { socket, until })?;
+        heard.take(&from_hex(&answer.bytes).unwrap_or_default());
+        heard.is_over |= answer.is_over;
+        Ok(())
+    }
+
     /// Reads so many bytes.
     ///
     /// # Errors
@@ -120,6 +146,14 @@ impl Wire {
     /// If it does not finish.
     pub fn drain(&mut self, socket: usize) -> Result<u64> {
         Ok(self.ask(&Order::Drain { socket })?.count)
+    }
+
+    /// Ends a socket's own direction; the other one stays open.
+    ///
+    /// # Errors
+    /// If the other end has gone.
+    pub fn finish(&mut self, socket: usize) -> Result {
+        self.ask(&Order::Finish { socket }).map(drop)
     }
 
     /// Closes a socket.

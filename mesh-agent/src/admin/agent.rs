@@ -4,7 +4,7 @@ use crate::api::{Map, Meter, Status};
 use crate::export::prometheus::{self, Exposition};
 use crate::export::read_process;
 use crate::lifecycle::Readiness;
-use crate::observe::{Bypasses, Losses, MapFill, Progress};
+use crate::observe::{Bypasses, LiveSource, Losses, MapFill, Progress};
 use crate::reconcile::{Inquiries, NoAnswer};
 use crate::sampler::{NoReading, Sampler};
 use crate::tracer::{Taps, TooManyTaps};
@@ -48,6 +48,8 @@ pub struct Readers {
     pub losses: Losses,
     /// What the proxy does not route.
     pub bypasses: Bypasses,
+    /// What the proxy is in the middle of.
+    pub live: LiveSource,
 }
 
 /// Why a request has no answer now; asking again may help.

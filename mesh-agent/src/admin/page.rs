@@ -1,6 +1,7 @@
 //! The page for people: what `status`, `services`, `endpoints` and `connections` say, at one glance.
 
 use super::agent::{Readers, Unavailable};
+use super::live::Ejections;
 use super::router::PATHS;
 use crate::api::quantity::{bytes, count, duration};
 use crate::api::{Connections, Family, Service, Status};
@@ -29,7 +30,8 @@ pub(super) async fn render(readers: &Readers) -> Result<String, Unavailable> {
     let plans = readers.inquiries.plans().await?;
     let connections = readers.sampler.connections().await?;
     let mut page = String::new();
-    write_page(&mut page, &status, &plans, &connections)
+    let ejections = Ejections::of(&readers.live.now().destinations);
+    write_page(&mut page, &status, &plans, &ejections, &connections)
         .map_err(|error| Unavailable::Format(error.to_string()))?;
     Ok(page)
 }
@@ -38,6 +40,7 @@ fn write_page(
     page: &mut String,
     status: &Status,
     plans: &Plans,
+    ejections: &Ejections,
     connections: &Connections,
 ) -> fmt::Result {
     writeln!(
@@ -51,7 +54,7 @@ fn write_page(
     write_state(page, status)?;
     write_meter(page, status)?;
     write_services(page, plans)?;
-    write_endpoints(page, plans)?;
+    write_endpoints(page, plans, ejections)?;
     write_connections(page, connections)?;
     write_links(page)?;
     page.write_str("</body>\n</html>\n")
@@ -172,7 +175,7 @@ fn write_service(page: &mut String, service: &Service) -> fmt::Result {
     Ok(())
 }
 
-fn write_endpoints(page: &mut String, plans: &Plans) -> fmt::Result {
+fn write_endpoints(page: &mut String, plans: &Plans, ejections: &Ejections) -> fmt::Result {
     begin_table(
         page,
         &format!("Endpoints ({})", plans.endpoint_count()),
@@ -180,6 +183,7 @@ fn write_endpoints(page: &mut String, plans: &Plans) -> fmt::Result {
         &["weight"],
     )?;
     for endpoint in plans.endpoints().take(ROWS_MAX) {
+        let endpoint = ejections.mark(endpoint);
         let class = if endpoint.weight == 0 { "dim" } else { "" };
         writeln!(
             page,
@@ -190,7 +194,7 @@ fn write_endpoints(page: &mut String, plans: &Plans) -> fmt::Result {
             endpoint.address,
             Escaped(endpoint.workload.as_deref().unwrap_or("–")),
             Escaped(endpoint.zone.as_deref().unwrap_or("–")),
-            Escaped(&endpoint.state),
+            Escaped(&endpoint.state_in_words()),
             endpoint.weight,
         )?;
     }
@@ -211,7 +215,8 @@ fn write_connections(page: &mut String, connections: &Connections) -> fmt::Resul
              <td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td></tr>",
             Escaped(&open.source),
             Escaped(&open.service),
-            open.endpoint,
+            open.endpoint
+                .map_or_else(|| "proxy".to_owned(), |address| address.to_string()),
             Escaped(&open.state),
             duration(open.age_seconds),
             duration(open.rtt_seconds),

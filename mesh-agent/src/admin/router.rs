@@ -1,6 +1,7 @@
 //! From a request's path to its answer.
 
 use super::agent::{Readers, Unavailable};
+use super::live::{self, Ejections};
 use super::page;
 use super::tap::{TapBody, Tapping};
 use crate::api::{ExplainQuery, Rpcs, TapQuery};
@@ -98,7 +99,10 @@ async fn route(readers: &Readers, path: &str, query: &str) -> Result<Answer, Una
             services: &readers.inquiries.plans().await?,
         }),
         "/api/endpoints" => json(&EndpointRows {
-            endpoints: &readers.inquiries.plans().await?,
+            endpoints: MarkedEndpoints {
+                plans: readers.inquiries.plans().await?,
+                ejections: Ejections::of(&readers.live.now().destinations),
+            },
         }),
         "/api/routes" => json(&readers.inquiries.plans().await?.routes()),
         "/api/explain" => explain(readers, query).await,
@@ -114,10 +118,17 @@ async fn explain(readers: &Readers, query: &str) -> Result<Answer, Unavailable> 
         Ok(query) => query,
         Err(error) => return Ok(text(StatusCode::BAD_REQUEST, format!("{error}\n"))),
     };
-    match readers.inquiries.plans().await?.explain(&query) {
-        Ok(explanation) => json(&explanation),
-        Err(error) => Ok(text(StatusCode::UNPROCESSABLE_ENTITY, format!("{error}\n"))),
-    }
+    let plans = readers.inquiries.plans().await?;
+    let mut explanation = match plans.explain(&query) {
+        Ok(explanation) => explanation,
+        Err(error) => {
+            return Ok(text(StatusCode::UNPROCESSABLE_ENTITY, format!("{error}\n")));
+        }
+    };
+    let problems = readers.inquiries.problems().await?;
+    plans.add_problems(&mut explanation, &problems.problems);
+    live::add(&mut explanation, &readers.live.now());
+    json(&explanation)
 }
 
 fn tap(readers: &Readers, query: Option<&str>, is_tapping: &Arc<AtomicBool>) -> Answer {
@@ -144,17 +155,24 @@ struct ServiceRows<'a> {
 
 /// [`crate::api::Endpoints`], written row by row.
 #[derive(Serialize)]
-struct EndpointRows<'a> {
+struct EndpointRows {
     #[serde(serialize_with = "write_endpoints")]
-    endpoints: &'a Plans,
+    endpoints: MarkedEndpoints,
+}
+
+/// Endpoints in force, and which of them get no requests.
+struct MarkedEndpoints {
+    plans: Plans,
+    ejections: Ejections,
 }
 
 fn write_services<S: Serializer>(plans: &&Plans, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(plans.services())
 }
 
-fn write_endpoints<S: Serializer>(plans: &&Plans, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(plans.endpoints())
+fn write_endpoints<S: Serializer>(all: &MarkedEndpoints, serializer: S) -> Result<S::Ok, S::Error> {
+    let endpoints = all.plans.endpoints();
+    serializer.collect_seq(endpoints.map(|endpoint| all.ejections.mark(endpoint)))
 }
 
 fn ready(missing: &[&str]) -> Answer {

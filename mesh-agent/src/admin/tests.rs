@@ -7,7 +7,10 @@ use crate::api::{Connections, Endpoints, Problems, Routes, Rpcs, Services, Statu
 use crate::export::prometheus::CONTENT_TYPE;
 use crate::lifecycle::{Readiness, Step, Worker};
 use crate::model::NodeIdentity;
-use crate::observe::{Bypasses, Losses, MapFill, OpenConnection, Progress, Snapshot};
+use crate::observe::{
+    BoundState, Bypasses, CallerNamespace, DestinationState, EjectedEndpoint, Live, LiveSource,
+    Losses, MapFill, OpenConnection, Path, Progress, Snapshot,
+};
 use crate::plan::Catalog;
 use crate::reconcile::{self, Inbox, Reconciler, SyncReport};
 use crate::sampler::{Measurements, Sampler};
@@ -85,6 +88,7 @@ impl Bench {
             taps: Taps::new(Arc::new(|| {}), Losses::default()),
             losses: Losses::default(),
             bypasses: Bypasses::default(),
+            live: LiveSource::new(live),
         };
         let (stop, stopping) = watch::channel(false);
         let server = AdminServer::bind("127.0.0.1:0".parse().unwrap(), false)
@@ -151,7 +155,8 @@ fn measurements() -> Measurements {
                 source: "shop/<script>".to_owned(),
                 local: "127.0.0.1:1".parse().unwrap(),
                 requested: "127.96.0.1:2".parse().unwrap(),
-                endpoint: "127.0.0.1:3".parse().unwrap(),
+                path: Path::Direct,
+                endpoint: Some("127.0.0.1:3".parse().unwrap()),
                 service: "shop/inventory".to_owned(),
                 workload: String::new(),
                 state: "established",
@@ -165,6 +170,32 @@ fn measurements() -> Measurements {
         maintain: Box::new(|_| {}),
         drain: Box::new(|_| Duration::from_secs(1)),
         now: Instant::now,
+    }
+}
+
+/// An endpoint of `shop/inventory` that is out.
+fn live() -> Live {
+    Live {
+        destinations: vec![DestinationState {
+            service: "inventory".into(),
+            namespace: "shop".into(),
+            port: 50_051,
+            is_ipv6: false,
+            bounds: vec![BoundState {
+                what: "requests",
+                used: 2,
+                max: Some(2),
+            }],
+            ejected: vec![EjectedEndpoint {
+                address: "10.1.0.5:8080".parse().unwrap(),
+                left: Some(Duration::from_secs(9)),
+            }],
+        }],
+        callers: vec![CallerNamespace {
+            source: None,
+            is_host: false,
+            refused: None,
+        }],
     }
 }
 

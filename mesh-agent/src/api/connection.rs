@@ -40,11 +40,13 @@ pub struct Connection {
     pub local: SocketAddr,
     /// What the application asked for.
     pub requested: SocketAddr,
-    /// The endpoint it reached.
-    pub endpoint: SocketAddr,
+    /// `direct` or `routed`.
+    pub path: String,
+    /// The endpoint it reached; none: the proxy, which goes to endpoints request by request.
+    pub endpoint: Option<SocketAddr>,
     /// `namespace/name` of the Service.
     pub service: String,
-    /// `namespace/name` of the workload behind the endpoint; empty if unknown.
+    /// `namespace/name` of the workload behind the endpoint; empty if unknown or routed.
     pub workload: String,
     /// `connecting`, `established` or `closing`.
     pub state: String,
@@ -66,6 +68,7 @@ impl From<&OpenConnection> for Connection {
             source: open.source.clone(),
             local: open.local,
             requested: open.requested,
+            path: open.path.as_str().to_owned(),
             endpoint: open.endpoint,
             service: open.service.clone(),
             workload: open.workload.clone(),

@@ -1,6 +1,6 @@
 //! What a request would meet: what one asks, and the answer.
 
-use super::{Endpoint, RouteRule};
+use super::{Endpoint, Problem, RouteRule};
 use http::{HeaderName, HeaderValue, Method};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -239,7 +239,7 @@ impl fmt::Display for Header {
 }
 
 /// `/api/explain`: what a request would meet.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Explanation {
     /// `namespace/name` of the Service.
     pub service: String,
@@ -259,6 +259,10 @@ pub struct Explanation {
     pub why: String,
     /// `Open` or `Closed`: what becomes of connections that should be routed while the proxy is not there.
     pub failure_mode: String,
+    /// The policy that says so; none: the default.
+    pub failure_mode_set_by: Option<String>,
+    /// Where the proxy listens for these callers; none on the direct path, and where no agent was asked.
+    pub listeners: Option<CallerListeners>,
     /// The rules that hold for this caller, in the order of their precedence; none on the direct path.
     pub rules: Vec<JudgedRule>,
     /// What the rule that is met does to requests and responses.
@@ -269,6 +273,46 @@ pub struct Explanation {
     pub destinations: Vec<ExplainedDestination>,
     /// What the caller gets without any endpoint being asked; none: an endpoint answers.
     pub answer: Option<String>,
+    /// What is wrong with the routes and policies of the Service, or keeps one out that may be meant for it.
+    pub problems: Vec<Problem>,
+}
+
+impl Explanation {
+    /// Whether the proxy takes the connection.
+    #[must_use]
+    pub fn is_routed(&self) -> bool {
+        self.path == "routed"
+    }
+}
+
+/// The network namespaces on this node that the proxy's listeners are in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallerListeners {
+    /// Those of the callers asked for that it listens in.
+    pub listening: usize,
+    /// Why it does not listen in others of theirs.
+    pub refused: Vec<String>,
+    /// Those, of any callers, whose Kubernetes namespace is not known.
+    pub unknown: usize,
+}
+
+/// One bound of a circuit breaker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bound {
+    /// `connections`, `requests` or `pending`.
+    pub what: String,
+    /// How many there are now.
+    pub used: u32,
+    /// How many there may be; none: any number.
+    pub max: Option<u32>,
+}
+
+impl Bound {
+    /// Whether there is no room: the circuit is open.
+    #[must_use]
+    pub fn is_reached(&self) -> bool {
+        self.max.is_some_and(|max| self.used >= max)
+    }
 }
 
 /// One rule and how it fares with the request.
@@ -308,7 +352,7 @@ pub struct Treatment {
 }
 
 /// Where a share of requests goes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ExplainedDestination {
     /// `namespace/name:port`; none: its reference does not resolve.
     pub to: Option<String>,
@@ -322,6 +366,8 @@ pub struct ExplainedDestination {
     pub edits: Vec<String>,
     /// How requests to it are treated, section by section.
     pub treatment: Vec<Treatment>,
+    /// What is under way to it now; empty: no request has gone there through the proxy, or no agent was asked.
+    pub bounds: Vec<Bound>,
     /// Its endpoints, those that get nothing too.
     pub endpoints: Vec<Endpoint>,
 }

@@ -184,6 +184,7 @@ mod tests {
         };
         duration.buckets[bucket] = count;
         CallSeries {
+            exemplars: vec![],
             labels: labels(source),
             status,
             duration,

@@ -7,7 +7,7 @@ use crate::kernel::{
 };
 use crate::lifecycle::{Drain, DrainWatch, Worker, WorkerError};
 use crate::model::ObjectName;
-use crate::observe::{Bypasses, SourceLabels};
+use crate::observe::{Bypasses, Live, LiveSource, SourceLabels};
 use crate::proxy::{
     Acceptor, Found, Hand, InNamespace, Inlet, Listening, Origin, Proxy, ProxySettings, Serving,
     Shared, SocketWanted, Spoken,
@@ -62,6 +62,8 @@ impl RoutesInForce {
 pub(super) struct ProxyThreads {
     /// What it did not route.
     pub(super) bypasses: Bypasses,
+    /// What it is in the middle of.
+    pub(super) live: LiveSource,
     stopping: Arc<AtomicBool>,
     waker: Waker,
     drain: Drain,
@@ -86,8 +88,14 @@ impl ProxyThreads {
             origins,
             upstream,
             make_upstream,
+            callers,
         } = parts;
         let bypasses = Bypasses::default();
+        let shared = Arc::clone(&routes.shared);
+        let live = LiveSource::new(move || Live {
+            destinations: shared.destinations.states(Instant::now()),
+            callers: callers.list(),
+        });
         let connect = InNamespace::new(Arc::new(move |wanted, reply| {
             order(&make_upstream, wanted, reply);
         }));
@@ -127,6 +135,7 @@ impl ProxyThreads {
         });
         Ok(Self {
             bypasses,
+            live,
             stopping,
             waker,
             drain,

@@ -2,8 +2,8 @@
 
 use super::table::{Column, Table};
 use super::{AdminArgument, CommandError, OutputFormat, Verdict, client};
-use crate::api::Connections;
 use crate::api::quantity::{bytes, duration};
+use crate::api::{Connection, Connections};
 
 pub(super) fn execute(admin: AdminArgument, output: OutputFormat) -> Result<Verdict, CommandError> {
     let connections: Connections = client::get(admin.admin, "/api/connections")?;
@@ -33,7 +33,7 @@ fn table(connections: &Connections, width: Option<usize>) -> String {
         table.row([
             open.source.clone(),
             open.service.clone(),
-            open.endpoint.to_string(),
+            endpoint(open),
             open.state.clone(),
             duration(open.age_seconds),
             duration(open.rtt_seconds),
@@ -52,6 +52,12 @@ fn table(connections: &Connections, width: Option<usize>) -> String {
     table.to_string()
 }
 
+/// Where a connection ends that the mesh's caller has made.
+fn endpoint(open: &Connection) -> String {
+    open.endpoint
+        .map_or_else(|| "proxy".to_owned(), |address| address.to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::table;
@@ -62,7 +68,8 @@ mod tests {
             source: "shop/order".to_owned(),
             local: "10.1.0.4:40000".parse().unwrap(),
             requested: "10.96.0.10:50051".parse().unwrap(),
-            endpoint: "10.1.0.5:8080".parse().unwrap(),
+            path: "direct".to_owned(),
+            endpoint: Some("10.1.0.5:8080".parse().unwrap()),
             service: "shop/inventory".to_owned(),
             workload: "shop/inventory-v2".to_owned(),
             state: "established".to_owned(),
@@ -77,14 +84,22 @@ mod tests {
     #[test]
     fn figures_have_units_and_the_line_fits_100_columns() {
         let connections = Connections {
-            total: 1,
-            connections: vec![open()],
+            total: 2,
+            connections: vec![
+                open(),
+                Connection {
+                    path: "routed".to_owned(),
+                    endpoint: None,
+                    ..open()
+                },
+            ],
         };
         assert_eq!(
             format!("\n{}", table(&connections, Some(100))),
             "
 SOURCE      SERVICE         ENDPOINT       STATE          AGE    RTT     SENT  RECEIVED  RESENT
 shop/order  shop/inventory  10.1.0.5:8080  established  1m15s  85 µs  6.0 KiB  12.0 MiB       0
+shop/order  shop/inventory  proxy          established  1m15s  85 µs  6.0 KiB  12.0 MiB       0
 "
         );
     }

@@ -123,7 +123,6 @@ fn table(endpoints: &Endpoints, width: Option<usize>) -> String {
             workload,
             node,
             zone,
-            state,
             weight,
             ..
         } = endpoint;
@@ -134,7 +133,7 @@ fn table(endpoints: &Endpoints, width: Option<usize>) -> String {
             or_dash(workload),
             or_dash(node),
             or_dash(zone),
-            state.clone(),
+            endpoint.state_in_words(),
             weight.to_string(),
         ]);
     }
@@ -176,20 +175,23 @@ mod tests {
             node: Some("node-1".to_owned()),
             zone: None,
             state: state.to_owned(),
+            ejected_seconds: (state == "ejected").then_some(28.0),
             weight,
         };
         let endpoints = Endpoints {
             endpoints: vec![
                 endpoint("10.1.0.5:8080", "in use", 1),
+                endpoint("10.1.0.6:8080", "ejected", 1),
                 endpoint("10.1.0.16:8080", "not ready", 0),
             ],
         };
         assert_eq!(
             format!("\n{}", table(&endpoints, Some(100))),
             "
-SERVICE          PORT  ENDPOINT        WORKLOAD           NODE    ZONE  STATE      WEIGHT
-shop/inventory  50051  10.1.0.5:8080   shop/inventory-v2  node-1  -     in use          1
-shop/inventory  50051  10.1.0.16:8080  shop/inventory-v2  node-1  -     not ready       0
+SERVICE          PORT  ENDPOINT        WORKLOAD           NODE    ZONE  STATE               WEIGHT
+shop/inventory  50051  10.1.0.5:8080   shop/inventory-v2  node-1  -     in use                   1
+shop/inventory  50051  10.1.0.6:8080   shop/inventory-v2  node-1  -     ejected for 28.0 s       1
+shop/inventory  50051  10.1.0.16:8080  shop/inventory-v2  node-1  -     not ready                0
 "
         );
     }

@@ -1,13 +1,15 @@
 //! `mesh-agent explain --to SERVICE:PORT`
 
-use super::in_force::InForceArguments;
+use super::in_force::{InForceArguments, Manifests};
 use super::routes::matches;
 use super::table::{Column, Table};
 use super::{CommandError, OutputFormat, Verdict};
+use crate::api::quantity::count;
 use crate::api::{
-    Call, Caller, ExplainQuery, ExplainedDestination, Explanation, Header, JudgedRule, RuleVerdict,
-    Target, Treatment,
+    Bound, Call, Caller, CallerListeners, ExplainQuery, ExplainedDestination, Explanation, Header,
+    JudgedRule, RuleVerdict, Target, Treatment,
 };
+use crate::reconcile::NoTarget;
 
 /// Which request to explain.
 #[derive(Clone, Debug, clap::Args)]
@@ -45,7 +47,7 @@ pub(super) fn execute(
     let path = format!("/api/explain?{}", query.to_query());
     let explanation: Explanation = arguments
         .in_force
-        .ask(&path, |plans| plans.explain(&query))?;
+        .ask(&path, |manifests| explain(manifests, &query))?;
     output.print(&explanation, |width| report(&explanation, width));
     Ok(if explanation.answer.is_none() {
         Verdict::Fine
@@ -54,9 +56,16 @@ pub(super) fn execute(
     })
 }
 
+fn explain(manifests: &Manifests, query: &ExplainQuery) -> Result<Explanation, NoTarget> {
+    let Manifests { plans, problems } = manifests;
+    let mut explanation = plans.explain(query)?;
+    plans.add_problems(&mut explanation, problems);
+    Ok(explanation)
+}
+
 /// The request, then its way: path, rule, destinations with their endpoints.
 fn report(explanation: &Explanation, width: Option<usize>) -> String {
-    let is_routed = explanation.path == "routed";
+    let is_routed = explanation.is_routed();
     let mut text = line("request", &request(explanation));
     text += &line(
         "path",
@@ -64,7 +73,10 @@ fn report(explanation: &Explanation, width: Option<usize>) -> String {
     );
     if is_routed {
         text += &line("protocol", &protocol(explanation));
-        text += &line("failure mode", failure(&explanation.failure_mode));
+        text += &line("failure mode", &failure(explanation));
+        if let Some(listeners) = &explanation.listeners {
+            text += &said_of(listeners, explanation.caller_namespace.as_deref());
+        }
     }
     if let Some(answer) = &explanation.answer {
         text += &line("answer", answer);
@@ -83,6 +95,12 @@ fn report(explanation: &Explanation, width: Option<usize>) -> String {
         .sum();
     for destination in &explanation.destinations {
         text += &told(destination, total, width);
+    }
+    if !explanation.problems.is_empty() {
+        text.push('\n');
+    }
+    for problem in &explanation.problems {
+        text += &line(&problem.severity.to_string(), &problem.text);
     }
     text
 }
@@ -118,11 +136,50 @@ fn protocol(explanation: &Explanation) -> String {
     format!("{declared}; a connection that does not begin as HTTP/2 is {unless}")
 }
 
-fn failure(mode: &str) -> &'static str {
-    match mode {
+fn failure(explanation: &Explanation) -> String {
+    let says = match explanation.failure_mode.as_str() {
         "Closed" => "Closed: without the proxy, connections are refused (ECONNREFUSED)",
         _ => "Open: without the proxy, connections go straight to an endpoint of the Service",
+    };
+    let set_by = explanation.failure_mode_set_by.as_deref();
+    format!("{says}  [{}]", set_by.unwrap_or("default"))
+}
+
+/// Where callers meet the proxy, and what becomes of those who do not.
+fn said_of(listeners: &CallerListeners, of: Option<&str>) -> String {
+    let CallerListeners {
+        listening,
+        refused,
+        unknown,
+    } = listeners;
+    let nobody = match of {
+        Some(namespace) => format!(
+            "in no network namespace of {namespace}: no process of its pods is in the mesh on this node, or no EndpointSlice names them"
+        ),
+        None => "in no network namespace: no process is in the mesh on this node".to_owned(),
+    };
+    let of = of.map_or_else(String::new, |namespace| format!(" of {namespace}"));
+    let mut text = match listening {
+        0 => line("listeners", &nobody),
+        _ => line(
+            "listeners",
+            &format!("in {}{of}", count(*listening, "network namespace")),
+        ),
+    };
+    for why in refused {
+        text += &line(
+            "bypassed",
+            &format!("a network namespace{of} (bind_failed): {why}"),
+        );
     }
+    if *unknown > 0 {
+        let says = format!(
+            "{}: no EndpointSlice names a pod there, so routes of other namespaces than the Service's do not hold for its callers",
+            count(*unknown, "network namespace")
+        );
+        text += &line("unknown callers", &says);
+    }
+    text
 }
 
 fn rules(explanation: &Explanation, width: Option<usize>) -> String {
@@ -167,6 +224,20 @@ fn lines(edits: &[String], treatment: &[Treatment]) -> String {
     edits.chain(sections).collect()
 }
 
+fn under_way(bounds: &[Bound]) -> String {
+    let told = bounds.iter().map(|bound| {
+        let Bound { what, used, max } = bound;
+        let max = max.map_or_else(String::new, |max| format!(" of {max}"));
+        let open = if bound.is_reached() {
+            " (circuit open)"
+        } else {
+            ""
+        };
+        format!("{what} {used}{max}{open}")
+    });
+    told.collect::<Vec<_>>().join(", ")
+}
+
 fn told(destination: &ExplainedDestination, total: u64, width: Option<usize>) -> String {
     let to = destination.to.as_deref().unwrap_or("nowhere");
     let weight = destination.weight;
@@ -183,6 +254,9 @@ fn told(destination: &ExplainedDestination, total: u64, width: Option<usize>) ->
         text += &line("chosen", selection);
     }
     text += &lines(&destination.edits, &destination.treatment);
+    if !destination.bounds.is_empty() {
+        text += &line("under way", &under_way(&destination.bounds));
+    }
     if destination.endpoints.is_empty() {
         return text;
     }
@@ -202,7 +276,7 @@ fn told(destination: &ExplainedDestination, total: u64, width: Option<usize>) ->
             or_dash(&endpoint.workload),
             or_dash(&endpoint.node),
             or_dash(&endpoint.zone),
-            endpoint.state.clone(),
+            endpoint.state_in_words(),
             endpoint.weight.to_string(),
         ]);
     }

@@ -2,6 +2,7 @@
 
 use super::output::complain;
 use super::{AdminArgument, CommandError, client};
+use crate::api::Problem;
 use crate::api::quantity::count;
 use crate::model::NodeIdentity;
 use crate::plan::Catalog;
@@ -33,24 +34,32 @@ pub(super) struct InForceArguments {
     node: Option<String>,
 }
 
+/// What manifests say.
+pub(super) struct Manifests {
+    /// What would be in force.
+    pub(super) plans: Plans,
+    /// What is wrong with them.
+    pub(super) problems: Vec<Problem>,
+}
+
 impl InForceArguments {
-    /// Asks the agent for `path`, or `plans` what the manifests say.
+    /// Asks the agent for `path`, or `manifests` what they say.
     pub(super) fn ask<T, E>(
         &self,
         path: &str,
-        plans: impl FnOnce(&Plans) -> Result<T, E>,
+        manifests: impl FnOnce(&Manifests) -> Result<T, E>,
     ) -> Result<T, CommandError>
     where
         T: DeserializeOwned,
         E: Error + 'static,
     {
         match &self.manifests {
-            Some(directory) => Ok(plans(&self.read(directory)?)?),
+            Some(directory) => Ok(manifests(&self.read(directory)?)?),
             None => Ok(client::get(self.admin.admin, path)?),
         }
     }
 
-    fn read(&self, directory: &Path) -> Result<Plans, CommandError> {
+    fn read(&self, directory: &Path) -> Result<Manifests, CommandError> {
         let batch = read_directory(directory)?;
         let node = NodeIdentity::named(self.node.as_deref().unwrap_or_default());
         let mut catalog = Catalog::new(node);
@@ -63,6 +72,11 @@ impl InForceArguments {
                 directory.display()
             ));
         }
-        Ok(Plans::of(&catalog))
+        let in_catalog = catalog.problems();
+        let problems = batch.problems.iter().chain(&in_catalog);
+        Ok(Manifests {
+            plans: Plans::of(&catalog),
+            problems: problems.map(Problem::from).collect(),
+        })
     }
 }

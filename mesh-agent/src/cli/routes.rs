@@ -17,9 +17,9 @@ pub(super) fn execute(
     arguments: &Arguments,
     output: OutputFormat,
 ) -> Result<Verdict, CommandError> {
-    let routes: Routes = arguments
-        .in_force
-        .ask("/api/routes", |plans| Ok::<_, Infallible>(plans.routes()))?;
+    let routes: Routes = arguments.in_force.ask("/api/routes", |manifests| {
+        Ok::<_, Infallible>(manifests.plans.routes())
+    })?;
     output.print(&routes, |width| table(&routes, width));
     Ok(Verdict::Fine)
 }

@@ -1,5 +1,6 @@
 //! The exposition: OpenMetrics text of everything measured at one moment.
 
+mod exemplars;
 mod routed;
 mod rpc;
 
@@ -52,11 +53,12 @@ pub struct Exposition {
 /// # Errors
 /// Never for want of anything but a formatter that fails, which a string does not.
 pub fn render(exposition: Exposition) -> Result<String, fmt::Error> {
+    let snapshot = Arc::clone(&exposition.snapshot);
     let mut registry = Registry::default();
     registry.register_collector(Box::new(exposition));
     let mut text = String::new();
     encode(&mut text, &registry)?;
-    Ok(text)
+    rpc::add_exemplars(text, &snapshot.rpcs, &snapshot.routed)
 }
 
 impl Collector for Exposition {

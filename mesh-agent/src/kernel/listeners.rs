@@ -8,6 +8,7 @@
 //! Nothing is opened before some service is routed. A listener keeps its namespace alive, so whether one is still in use shows
 //! in its processes alone.
 
+use super::callers::Callers;
 use super::fill::Fill;
 use super::listening;
 use super::maps::{LoadedMaps, remove};
@@ -85,6 +86,7 @@ pub struct Listeners {
     arrivals: RingBuf<MapData>,
     registry: Registry,
     namespaces: SharedSources,
+    callers: Callers,
     fill: Arc<Fill>,
     demand: Demand,
     cgroup: PathBuf,
@@ -98,6 +100,8 @@ pub(super) struct Surroundings {
     pub(super) registry: Registry,
     /// Whose namespaces are.
     pub(super) namespaces: SharedSources,
+    /// Whom people are shown.
+    pub(super) callers: Callers,
     /// How full the maps are.
     pub(super) fill: Arc<Fill>,
 }
@@ -131,6 +135,7 @@ impl Listeners {
         let Surroundings {
             registry,
             namespaces,
+            callers,
             fill,
         } = surroundings;
         let sockets = Map::SockHash(maps.duplicate(names::LISTENERS)?);
@@ -145,6 +150,7 @@ impl Listeners {
                 .map_err(KernelError::map("open", names::ARRIVALS))?,
             registry,
             namespaces,
+            callers,
             fill,
             demand: demand.clone(),
             cgroup: settings.cgroup.clone(),
@@ -290,6 +296,7 @@ impl Listeners {
                 if is_new {
                     tracing::warn!(%error, netns_cookie = cookie, "cannot listen in a network namespace: its connections are not routed");
                 }
+                self.callers.set(id, Some(error.to_string()));
                 self.hold(id, cookie, Vec::new(), now);
                 let refused = self.unlistened.insert(cookie, 1, 0);
                 return refused.map_err(KernelError::map("set a key of", names::UNLISTENED));
@@ -311,6 +318,7 @@ impl Listeners {
             keys.push(key);
         }
         remove(&mut self.unlistened, names::UNLISTENED, &cookie)?;
+        self.callers.set(id, None);
         self.hold(id, cookie, keys, now);
         Ok(())
     }
@@ -328,6 +336,7 @@ impl Listeners {
         let Some(held) = self.held.remove(&id) else {
             return Ok(());
         };
+        self.callers.remove(id);
         for key in &held.keys {
             // It is gone already if the listener is.
             self.sockets.remove(key).ok();

@@ -57,6 +57,11 @@ impl SharedSources {
         self.lock().name(id, cookie, addresses)
     }
 
+    /// The `CallerEntry` of a namespace; `None`: nobody's address is in it, or nobody has looked yet.
+    pub(super) fn entry(&self, id: NamespaceId) -> Option<u64> {
+        self.lock().known.get(&id).map(|(_, entry)| *entry)
+    }
+
     fn lock(&self) -> MutexGuard<'_, NetnsSources> {
         // What is known is noted after the map has it: a panic in between costs a write.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)

@@ -228,13 +228,15 @@ impl Observer {
     fn describe(&self, socket: &OpenSocket, now_ns: u64) -> OpenConnection {
         let state = &socket.remembered;
         let source = self.ends.source(state.source);
-        let destination = self.ends.destination(state.destination);
+        let (destination, path) = self.ends.way(state.destination);
         let age = Duration::from_nanos(now_ns.saturating_sub(state.started_ns));
         OpenConnection {
             source: qualified(&source.namespace, &source.workload),
             local: socket.local.into(),
             requested: state.requested.into(),
-            endpoint: socket.remote.into(),
+            path,
+            // What a routed one has reached is the listener, which says nothing.
+            endpoint: (path == Path::Direct).then(|| socket.remote.into()),
             service: qualified(&destination.namespace, &destination.service),
             workload: qualified(&destination.namespace, &destination.workload),
             state: socket.state,

@@ -1,5 +1,6 @@
 //! Loads the kernel object and hands out its three owners.
 
+use super::callers::Callers;
 use super::ends::Ends;
 use super::error::Cause;
 use super::fill::Fill;
@@ -54,6 +55,8 @@ pub struct ProxyParts {
     pub upstream: UpstreamSockets,
     /// Orders them.
     pub make_upstream: MakeUpstream,
+    /// Where the listeners are.
+    pub callers: Callers,
 }
 
 /// Loads programs and maps; nothing is attached, and what an earlier agent left stays in force.
@@ -88,17 +91,19 @@ pub fn open(settings: &Settings) -> Result<Opened, KernelError> {
     };
     let observer = Observer::new(settings, &maps, &tables.labels, seen, logger)?;
     let registry = Registry::default();
+    let callers = Callers::new(namespaces.clone(), tables.labels.sources.names());
     let surroundings = Surroundings {
         registry: registry.clone(),
         namespaces,
+        callers: callers.clone(),
         fill: Arc::clone(&fill),
     };
     let (listeners, demand) = Listeners::new(settings, &maps, surroundings)?;
-    let callers = Ends::new(
+    let named = Ends::new(
         &tables.labels,
         HostNames::new(mounts::open_cgroup(&settings.cgroup)?),
     );
-    let origins = Origins::new(&maps, callers, registry.clone())?;
+    let origins = Origins::new(&maps, named, registry.clone())?;
     let (upstream, make_upstream) = UpstreamSockets::new(registry);
     let syncer = Syncer::new(
         tables,
@@ -121,6 +126,7 @@ pub fn open(settings: &Settings) -> Result<Opened, KernelError> {
             origins,
             upstream,
             make_upstream,
+            callers,
         },
     })
 }

@@ -176,6 +176,7 @@ impl<'a> Sums<'a> {
 fn calls(sums: BTreeMap<(RpcLabels, u32), Histogram>) -> Vec<CallSeries> {
     sums.into_iter()
         .map(|((labels, status), duration)| CallSeries {
+            exemplars: vec![],
             labels,
             status: StatusCode::from_u32(status),
             duration,

@@ -88,3 +88,66 @@ pub fn trim_heap() {
         libc::malloc_trim(0);
     }
 }
+
+/// Lets go of the pages of the program's own code and constants, most of which nothing but the start has needed; what is needed
+/// again comes back from the page cache. Returns how many bytes these pages may have been.
+pub fn release_code() -> usize {
+    let mut released = 0_usize;
+    // SAFETY: the callback gets the pointer that is passed here, which is to a `usize` that outlives the call.
+    unsafe {
+        libc::dl_iterate_phdr(
+            Some(release_segments),
+            std::ptr::from_mut(&mut released).cast(),
+        )
+    };
+    released
+}
+
+/// Releases what is read-only of the first object, which is the program itself (dl_iterate_phdr(3)).
+unsafe extern "C" fn release_segments(
+    info: *mut libc::dl_phdr_info,
+    _size: libc::size_t,
+    released: *mut libc::c_void,
+) -> libc::c_int {
+    const LAST: libc::c_int = 1;
+    // SAFETY: the loader hands over a description that is whole for the time of this call.
+    let info = unsafe { &*info };
+    // SAFETY: the description says how many headers there are.
+    let headers = unsafe { std::slice::from_raw_parts(info.dlpi_phdr, info.dlpi_phnum.into()) };
+    let page = rustix::param::page_size();
+    for header in headers {
+        // What may be written has been, by the loader: its pages are not those of the file.
+        if header.p_type != libc::PT_LOAD || header.p_flags & libc::PF_W != 0 {
+            continue;
+        }
+        let (Ok(start), Ok(length)) = (
+            usize::try_from(info.dlpi_addr + header.p_vaddr),
+            usize::try_from(header.p_memsz),
+        ) else {
+            continue;
+        };
+        let first = start.next_multiple_of(page);
+        let whole = (start + length).saturating_sub(first) / page * page;
+        let first = std::ptr::with_exposed_provenance_mut(first);
+        // SAFETY: these pages are mapped read-only from the program's file: whoever reads them finds the same bytes again.
+        let result = unsafe { libc::madvise(first, whole, libc::MADV_DONTNEED) };
+        if result == 0 {
+            // SAFETY: this is the counter of `release_code`, which nobody else uses meanwhile.
+            unsafe { *released.cast::<usize>() += whole };
+        }
+    }
+    LAST
+}
+
+#[cfg(test)]
+mod tests {
+    use super::release_code;
+
+    #[test]
+    fn released_code_runs_on() {
+        let released = release_code();
+        // This test alone is more than a page.
+        assert!(released > rustix::param::page_size(), "{released}");
+        assert_eq!(release_code(), released);
+    }
+}

@@ -3,15 +3,15 @@
 mod methods;
 
 use super::{
-    CallOutcome, CallSeries, DestinationLabels, LocalReply, METHOD_OTHER, OpenSeries, RpcLabels,
-    RpcSeries, SourceLabels,
+    CallOutcome, CallSeries, CallUnderWay, DestinationLabels, Exemplar, LocalReply, METHOD_OTHER,
+    RpcLabels, RpcSeries, SourceLabels,
 };
 use mesh_common::histogram::{BUCKETS, Histogram, bucket};
 use mesh_common::meter::StatusCode;
 use methods::Methods;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// Sources, destinations and methods that are told apart, as many as the kernel has rows for RPCs by default; calls of what comes
 /// later are counted with [`METHOD_OTHER`] in every label.
@@ -102,11 +102,18 @@ type ServiceKey = (Arc<str>, Arc<str>);
 
 #[derive(Debug)]
 struct Sums {
-    by_status: Vec<(StatusCode, Histogram)>,
+    by_status: Vec<StatusSums>,
     completed: u64,
     first_response: Histogram,
     request_bytes: u64,
     response_bytes: u64,
+}
+
+#[derive(Debug)]
+struct StatusSums {
+    status: StatusCode,
+    duration: Histogram,
+    exemplars: Vec<Exemplar>,
 }
 
 impl Default for Sums {
@@ -121,21 +128,37 @@ impl Default for Sums {
     }
 }
 
+impl Sums {
+    fn of_status(&mut self, status: StatusCode) -> &mut StatusSums {
+        let known = self.by_status.iter().position(|sums| sums.status == status);
+        let place = known.unwrap_or_else(|| {
+            self.by_status.push(StatusSums {
+                status,
+                duration: EMPTY,
+                exemplars: vec![],
+            });
+            self.by_status.len() - 1
+        });
+        &mut self.by_status[place]
+    }
+}
+
 const EMPTY: Histogram = Histogram {
     buckets: [0; BUCKETS],
     sum_ns: 0,
 };
 
 impl Calls {
-    /// Adds a call that has ended. Returns the label of its method.
-    pub fn add(&mut self, outcome: &CallOutcome) -> Arc<str> {
+    /// Adds a call; `ended`: when it has, by the calendar. Returns the label of its method.
+    pub fn add(&mut self, outcome: &CallOutcome, ended: SystemTime) -> Arc<str> {
         self.add_events(outcome);
         let path = outcome.path.as_ref().map_or("", |path| path.as_str());
         if !outcome.is_grpc {
             return self.methods.label(&outcome.destination, path);
         }
         if has_answered(outcome) {
-            self.methods.learn(&outcome.destination, path);
+            let since = outcome.started + outcome.duration;
+            self.methods.learn(&outcome.destination, path, since);
         }
         let method = self.methods.label(&outcome.destination, path);
         let sums = self.sums(RpcLabels {
@@ -149,21 +172,17 @@ impl Calls {
         if let Some(time) = outcome.first_response {
             observe(&mut sums.first_response, time);
         }
-        let known = sums
-            .by_status
-            .iter()
-            .position(|(s, _)| *s == outcome.status);
-        let place = known.unwrap_or_else(|| {
-            sums.by_status.push((outcome.status, EMPTY));
-            sums.by_status.len() - 1
-        });
-        observe(&mut sums.by_status[place].1, outcome.duration);
+        let of_status = sums.of_status(outcome.status);
+        observe(&mut of_status.duration, outcome.duration);
+        if let Some(trace_id) = outcome.recorded_trace() {
+            Exemplar::new(trace_id, outcome.duration, ended).join(&mut of_status.exemplars);
+        }
         method
     }
 
     /// The series, with what is open now and what is known of connections to endpoints.
     #[must_use]
-    pub fn figures(&self, open: &[OpenSeries], upstream: &[UpstreamSeries]) -> RoutedFigures {
+    pub fn figures(&self, open: &[CallUnderWay], upstream: &[UpstreamSeries]) -> RoutedFigures {
         let mut calls: Vec<CallSeries> = self.series.iter().flat_map(call_series).collect();
         calls.sort_unstable_by(|one, other| {
             let order = one.labels.cmp(&other.labels);
@@ -177,7 +196,8 @@ impl Calls {
         }
     }
 
-    fn rpcs(&self, open: &[OpenSeries]) -> Vec<RpcSeries> {
+    /// A call under way counts under the label that its method had when it began, as on the direct path.
+    fn rpcs(&self, open: &[CallUnderWay]) -> Vec<RpcSeries> {
         let mut all: BTreeMap<RpcLabels, RpcSeries> = self
             .series
             .iter()
@@ -187,7 +207,9 @@ impl Calls {
             let labels = RpcLabels {
                 source: (*open.source).clone(),
                 destination: (*open.destination).clone(),
-                method: self.methods.label(&open.destination, open.path.as_str()),
+                method: self
+                    .methods
+                    .label_at(&open.destination, open.path.as_str(), open.started),
             };
             let labels = if all.len() < SERIES_MAX || all.contains_key(&labels) {
                 labels
@@ -197,7 +219,7 @@ impl Calls {
             let series = all
                 .entry(labels)
                 .or_insert_with_key(|labels| rpc_series(labels, &Sums::default()));
-            series.active += open.count;
+            series.active += 1;
         }
         all.into_values().collect()
     }
@@ -323,10 +345,11 @@ fn others() -> RpcLabels {
 
 fn call_series((labels, sums): (&RpcLabels, &Sums)) -> impl Iterator<Item = CallSeries> {
     let by_status = sums.by_status.iter();
-    by_status.map(|(status, duration)| CallSeries {
+    by_status.map(|of_status| CallSeries {
         labels: labels.clone(),
-        status: *status,
-        duration: *duration,
+        status: of_status.status,
+        duration: of_status.duration,
+        exemplars: of_status.exemplars.clone(),
     })
 }
 

@@ -2,20 +2,20 @@
 
 use super::{DestinationLabels, SourceLabels};
 use http::uri::PathAndQuery;
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Instant;
 
-/// Calls under way of one caller to one method.
+/// One call under way.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OpenSeries {
+pub struct CallUnderWay {
     /// Who calls.
     pub source: Arc<SourceLabels>,
-    /// Which Service was called.
+    /// Which Service; the workload is that of its latest try, empty before the first.
     pub destination: Arc<DestinationLabels>,
     /// What.
     pub path: PathAndQuery,
-    /// How many.
-    pub count: u64,
+    /// When it began.
+    pub started: Instant,
 }
 
 /// The sessions that there are.
@@ -29,15 +29,29 @@ pub struct OpenCalls {
 pub struct SessionCalls {
     source: Arc<SourceLabels>,
     destination: Arc<DestinationLabels>,
-    /// As many as the session has streams.
-    paths: Mutex<HashMap<PathAndQuery, u64>>,
+    places: Mutex<Places>,
+}
+
+/// Calls at their places, at most as many as the session has had streams at once.
+#[derive(Debug, Default)]
+struct Places {
+    calls: Vec<Option<Noted>>,
+    free: Vec<usize>,
+}
+
+#[derive(Debug)]
+struct Noted {
+    /// `None`: that of the session.
+    destination: Option<Arc<DestinationLabels>>,
+    path: PathAndQuery,
+    started: Instant,
 }
 
 /// A call that is counted until it is dropped.
 #[derive(Debug)]
 pub struct OpenCall {
     session: Arc<SessionCalls>,
-    path: PathAndQuery,
+    place: usize,
 }
 
 impl OpenCalls {
@@ -51,7 +65,7 @@ impl OpenCalls {
         let session = Arc::new(SessionCalls {
             source,
             destination,
-            paths: Mutex::default(),
+            places: Mutex::default(),
         });
         let mut sessions = lock(&self.sessions);
         // So that those that are over do not pile up where nobody reads.
@@ -64,12 +78,13 @@ impl OpenCalls {
 
     /// What is under way now.
     #[must_use]
-    pub fn series(&self) -> Vec<OpenSeries> {
+    pub fn under_way(&self) -> Vec<CallUnderWay> {
         let mut sessions = lock(&self.sessions);
         sessions.retain(|session| session.strong_count() > 0);
         let living: Vec<Arc<SessionCalls>> = sessions.iter().filter_map(Weak::upgrade).collect();
         drop(sessions);
-        living.iter().flat_map(|session| session.series()).collect()
+        let calls = living.iter().flat_map(|session| session.under_way());
+        calls.collect()
     }
 }
 
@@ -82,35 +97,61 @@ impl SessionCalls {
 
     /// Counts a call.
     #[must_use]
-    pub fn begin(session: &Arc<Self>, path: PathAndQuery) -> OpenCall {
-        *lock(&session.paths).entry(path.clone()).or_default() += 1;
+    pub fn begin(session: &Arc<Self>, path: PathAndQuery, started: Instant) -> OpenCall {
+        let noted = Some(Noted {
+            destination: None,
+            path,
+            started,
+        });
+        let mut places = lock(&session.places);
+        let place = match places.free.pop() {
+            Some(place) => {
+                places.calls[place] = noted;
+                place
+            }
+            None => {
+                places.calls.push(noted);
+                places.calls.len() - 1
+            }
+        };
+        drop(places);
         OpenCall {
             session: Arc::clone(session),
-            path,
+            place,
         }
     }
 
-    fn series(&self) -> Vec<OpenSeries> {
-        let paths = lock(&self.paths);
-        let series = paths.iter().map(|(path, count)| OpenSeries {
-            source: Arc::clone(&self.source),
-            destination: Arc::clone(&self.destination),
-            path: path.clone(),
-            count: *count,
+    fn under_way(&self) -> Vec<CallUnderWay> {
+        let places = lock(&self.places);
+        let calls = places.calls.iter().flatten().map(|noted| {
+            let destination = noted.destination.as_ref().unwrap_or(&self.destination);
+            CallUnderWay {
+                source: Arc::clone(&self.source),
+                destination: Arc::clone(destination),
+                path: noted.path.clone(),
+                started: noted.started,
+            }
         });
-        series.collect()
+        calls.collect()
+    }
+}
+
+impl OpenCall {
+    /// A try of it goes to this destination.
+    pub fn goes_to(&self, destination: &Arc<DestinationLabels>) {
+        let mut places = lock(&self.session.places);
+        if let Some(Some(noted)) = places.calls.get_mut(self.place) {
+            noted.destination = Some(Arc::clone(destination));
+        }
     }
 }
 
 impl Drop for OpenCall {
     fn drop(&mut self) {
-        let mut paths = lock(&self.session.paths);
-        let Some(count) = paths.get_mut(&self.path) else {
-            return;
-        };
-        *count -= 1;
-        if *count == 0 {
-            paths.remove(&self.path);
+        let mut places = lock(&self.session.places);
+        if let Some(noted) = places.calls.get_mut(self.place) {
+            *noted = None;
+            places.free.push(self.place);
         }
     }
 }
@@ -126,28 +167,35 @@ mod tests {
     use crate::observe::{DestinationLabels, SourceLabels};
     use http::uri::PathAndQuery;
     use std::sync::Arc;
+    use std::time::Instant;
+
+    const RESERVE: &str = "/shop.Inventory/Reserve";
+    const LIST: &str = "/shop.Inventory/List";
+
+    fn destination(workload: &str) -> Arc<DestinationLabels> {
+        Arc::new(DestinationLabels {
+            service: "inventory".into(),
+            namespace: "shop".into(),
+            workload: workload.into(),
+        })
+    }
 
     fn session(calls: &OpenCalls, workload: &str) -> Arc<SessionCalls> {
         let source = SourceLabels {
             workload: workload.into(),
             namespace: "shop".into(),
         };
-        let destination = DestinationLabels {
-            service: "inventory".into(),
-            namespace: "shop".into(),
-            workload: "".into(),
-        };
-        calls.join(Arc::new(source), Arc::new(destination))
+        calls.join(Arc::new(source), destination(""))
     }
 
-    fn seen(calls: &OpenCalls) -> Vec<(String, String, u64)> {
-        let series = calls.series().into_iter();
-        let mut seen: Vec<_> = series
-            .map(|open| {
+    fn seen(calls: &OpenCalls) -> Vec<(String, String, String)> {
+        let under_way = calls.under_way().into_iter();
+        let mut seen: Vec<_> = under_way
+            .map(|call| {
                 (
-                    open.source.workload.to_string(),
-                    open.path.to_string(),
-                    open.count,
+                    call.source.workload.to_string(),
+                    call.path.to_string(),
+                    call.destination.workload.to_string(),
                 )
             })
             .collect();
@@ -155,26 +203,51 @@ mod tests {
         seen
     }
 
+    fn row(who: &str, what: &str, whom: &str) -> (String, String, String) {
+        (who.to_owned(), what.to_owned(), whom.to_owned())
+    }
+
     #[test]
-    fn a_call_is_open_until_it_is_dropped() {
+    fn a_call_is_open_until_it_is_dropped_and_its_place_is_used_again() {
         let calls = OpenCalls::default();
         let (order, cart) = (session(&calls, "order"), session(&calls, "cart"));
-        let reserve = PathAndQuery::from_static("/shop.Inventory/Reserve");
-        let list = PathAndQuery::from_static("/shop.Inventory/List");
-        let one = SessionCalls::begin(&order, reserve.clone());
-        let two = SessionCalls::begin(&order, reserve.clone());
-        let three = SessionCalls::begin(&cart, list);
-
-        let row = |who: &str, what: &str, count| (who.to_owned(), what.to_owned(), count);
-        let (reserve, list) = (reserve.as_str(), "/shop.Inventory/List");
+        let begin = |session, path| {
+            SessionCalls::begin(session, PathAndQuery::from_static(path), Instant::now())
+        };
+        let one = begin(&order, RESERVE);
+        let two = begin(&order, RESERVE);
+        let three = begin(&cart, LIST);
         assert_eq!(
             seen(&calls),
-            [row("cart", list, 1), row("order", reserve, 2)]
+            [
+                row("cart", LIST, ""),
+                row("order", RESERVE, ""),
+                row("order", RESERVE, "")
+            ]
         );
+
         drop((one, three));
-        assert_eq!(seen(&calls), [row("order", reserve, 1)]);
-        drop(two);
+        assert_eq!(seen(&calls), [row("order", RESERVE, "")]);
+        let again = begin(&order, LIST);
+        assert_eq!(order.places.lock().unwrap().calls.len(), 2);
+        assert_eq!(
+            seen(&calls),
+            [row("order", LIST, ""), row("order", RESERVE, "")]
+        );
+        drop((again, two));
         assert_eq!(seen(&calls), []);
+    }
+
+    #[test]
+    fn a_call_is_where_its_latest_try_goes() {
+        let calls = OpenCalls::default();
+        let order = session(&calls, "order");
+        let path = PathAndQuery::from_static(RESERVE);
+        let call = SessionCalls::begin(&order, path, Instant::now());
+        for workload in ["inventory-v1", "inventory-v2"] {
+            call.goes_to(&destination(workload));
+            assert_eq!(seen(&calls), [row("order", RESERVE, workload)]);
+        }
     }
 
     #[test]

@@ -143,6 +143,14 @@ impl CallOutcome {
             self.http_status == 0 || self.http_status >= 400
         }
     }
+
+    /// The trace that has a span of it: of the mesh, or of its caller.
+    #[must_use]
+    pub fn recorded_trace(&self) -> Option<[u8; 16]> {
+        let caller = self.parent.filter(|parent| parent.is_sampled);
+        let own = self.span.map(|span| span.trace_id);
+        own.or_else(|| caller.map(|parent| parent.trace_id))
+    }
 }
 
 /// What a fallback stood in for.

@@ -1,6 +1,6 @@
 //! RPCs, as the kernel meters them.
 
-use super::{DestinationLabels, SourceLabels};
+use super::{DestinationLabels, Exemplar, SourceLabels};
 use mesh_common::histogram::Histogram;
 use mesh_common::meter::StatusCode;
 use std::sync::Arc;
@@ -25,6 +25,8 @@ pub struct CallSeries {
     pub status: StatusCode,
     /// From the request's headers to the end of the response.
     pub duration: Histogram,
+    /// Calls of which a trace is known, at most one of each bucket.
+    pub exemplars: Vec<Exemplar>,
 }
 
 /// Everything else that is known of RPCs with the same labels, each counted once on this node.

@@ -240,6 +240,25 @@ impl Catalog {
         self.routes.table()
     }
 
+    /// Routes and policies, in force or kept out by others, by the Service that they are about.
+    #[must_use]
+    pub fn about(&self) -> BTreeMap<ObjectName, BTreeSet<ObjectId>> {
+        let concerned = self
+            .services
+            .iter()
+            .filter(|(_, state)| !state.routes.is_empty() || !state.policies.is_empty());
+        let about = concerned.map(|(name, state)| {
+            let routes = state.routes.keys();
+            let of_routes = routes.clone().flat_map(|route| {
+                let policies = self.references.policies_of(route).into_iter();
+                policies.map(|named| named.id)
+            });
+            let all = routes.chain(state.policies.keys()).chain(of_routes);
+            (name.clone(), all.cloned().collect())
+        });
+        about.collect()
+    }
+
     /// Everything wrong at the moment, in config order. Costs time in proportion to the whole configuration.
     #[must_use]
     pub fn problems(&self) -> Vec<Problem> {

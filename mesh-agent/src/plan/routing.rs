@@ -150,6 +150,7 @@ impl<'a> Compiler<'a> {
         let attachment = Attachment::of(name, port, &routes);
         let mut policies = Chain::default();
         policies.push_service(&name.name, &port.name, &state.policies());
+        let failure_mode = policies.find(|policy| policy.backend.is_closed_on_failure);
         let backend = self.backend(name, plan);
         let mut consumers = BTreeMap::new();
         let mut producer = None;
@@ -171,6 +172,7 @@ impl<'a> Compiler<'a> {
             port: port.port,
             protocol: port.protocol,
             is_closed_on_failure: plan.routing.is_closed_on_failure,
+            failure_mode_set_by: failure_mode.map(|(named, _)| named.id.clone()),
             backend,
             producer,
             consumers,

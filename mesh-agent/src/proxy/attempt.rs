@@ -12,14 +12,14 @@ use super::clock;
 use super::destination::Destination;
 use super::reply::Reply;
 use super::upstream::{Lease, NoLease, Pool, PoolKey};
-use super::wire::{Awaiting, Cut, ErrorCode, Receiver, Sender, Unsent};
+use super::wire::{self, Awaiting, Cut, ErrorCode, Receiver, Sender, Unsent};
 use crate::balance::{Picked, Wish};
 use crate::grpc::{Code, PushBack};
 use crate::observe::LocalReply;
 use crate::resilience::{Failure, TimeoutKind, Verdict};
 use failed::failed_by;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
-use http::{Method, Request, Uri, Version, response};
+use http::{Method, Uri, response};
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
@@ -165,8 +165,14 @@ pub(super) async fn run(
         Ok(Err(no_lease)) => return without_lease(call, picked, no_lease, is_other_left),
         Err(halt) => return halted_before(call, picked, halt),
     };
-    let request = request(call, &plan, started);
-    let opened = lease.opener().open(request, call.upload.is_empty());
+    let own = own_headers(call, &plan, started);
+    let sent = wire::Head {
+        method: &plan.head.method,
+        uri: &plan.head.uri,
+        headers: &plan.head.headers,
+        instead: &own,
+    };
+    let opened = lease.opener().open(&sent, call.upload.is_empty());
     let (sender, awaiting) = match opened {
         Ok(opened) => opened,
         Err(unsent) => return not_opened(call, picked, &lease, unsent),
@@ -192,13 +198,9 @@ fn no_endpoint(plan: &Plan<'_>) -> String {
     )
 }
 
-/// The request as this try sends it.
-fn request(call: &Call, plan: &Plan<'_>, now: Instant) -> Request<()> {
-    let mut request = Request::new(());
-    *request.method_mut() = plan.head.method.clone();
-    *request.uri_mut() = plan.head.uri.clone();
-    *request.version_mut() = Version::HTTP_2;
-    let mut headers = plan.head.headers.clone();
+/// What this try says itself, instead of what the caller has said.
+fn own_headers(call: &Call, plan: &Plan<'_>, now: Instant) -> HeaderMap {
+    let mut headers = HeaderMap::new();
     if call.is_grpc {
         let timeout = call.deadline.header(now);
         if let Some(Ok(value)) = timeout.map(|text| HeaderValue::from_bytes(text.as_bytes())) {
@@ -211,8 +213,7 @@ fn request(call: &Call, plan: &Plan<'_>, now: Instant) -> Request<()> {
     if let Some((span, attempt)) = call.record.span() {
         span.write(&mut headers, attempt);
     }
-    *request.headers_mut() = headers;
-    request
+    headers
 }
 
 fn without_lease(call: &mut Call, picked: Picked, why: NoLease, is_other_left: bool) -> Tried {

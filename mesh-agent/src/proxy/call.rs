@@ -199,7 +199,7 @@ impl Call {
             return if self.is_head {
                 Ok(())
             } else {
-                sender.send_last(body)
+                sender.send_last(&body)
             };
         }
         self.record.head(200, now);
@@ -207,7 +207,7 @@ impl Call {
             return self.replier.send(reply.grpc_head(), true).map(|_| ());
         };
         let mut sender = self.replier.send(reply.message_head(), false)?;
-        sender.send_more(body.clone())?;
+        sender.send_more(body)?;
         sender.finish(Some(reply.trailers()))
     }
 }

@@ -5,8 +5,10 @@ use super::mirror::MirrorFigures;
 use super::upstream::{Client, ConnectionFigures};
 use crate::balance::{Balancer, Settings};
 use crate::model::ObjectName;
-use crate::observe::{DestinationLabels, UpstreamSeries};
-use crate::resilience::{Breaker, Budget};
+use crate::observe::{
+    BoundState, DestinationLabels, DestinationState, EjectedEndpoint, UpstreamSeries,
+};
+use crate::resilience::{Breaker, Budget, Resource, Standing};
 use crate::route::{Backend, RouteTable};
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
@@ -135,6 +137,42 @@ fn upstream_series(service: &ObjectName, counted: Counted, active: u64) -> Upstr
     }
 }
 
+fn state(
+    (service, port, is_ipv6): Key,
+    destination: &Destination,
+    now: Instant,
+) -> DestinationState {
+    let bounds = destination.breaker.usage().map(|usage| BoundState {
+        what: match usage.resource {
+            Resource::Connection => "connections",
+            Resource::Request => "requests",
+            Resource::Pending => "pending",
+        },
+        used: usage.used,
+        max: usage.max,
+    });
+    let endpoints = destination.balancer.view(now).into_iter();
+    let ejected = endpoints.filter_map(|endpoint| {
+        let left = match endpoint.standing {
+            Standing::In => return None,
+            Standing::Out { until } => Some(until.saturating_duration_since(now)),
+            Standing::Probing => None,
+        };
+        Some(EjectedEndpoint {
+            address: endpoint.address,
+            left,
+        })
+    });
+    DestinationState {
+        service: service.name,
+        namespace: service.namespace,
+        port,
+        is_ipv6,
+        bounds: bounds.into(),
+        ejected: ejected.collect(),
+    }
+}
+
 /// Service, port, and whether its endpoints are IPv6.
 type Key = (ObjectName, u16, bool);
 
@@ -222,6 +260,21 @@ impl Destinations {
                 .map(|(service, counted)| upstream_series(service, *counted, 0)),
         );
         all
+    }
+
+    /// How all of them are, in no order.
+    #[must_use]
+    pub fn states(&self, now: Instant) -> Vec<DestinationState> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let all: Vec<(Key, Arc<Destination>)> = known
+            .iter()
+            .map(|(key, destination)| (key.clone(), Arc::clone(destination)))
+            .collect();
+        drop(known);
+        let states = all
+            .into_iter()
+            .map(|(key, destination)| state(key, &destination, now));
+        states.collect()
     }
 
     /// Every endpoint of all of them.

@@ -57,16 +57,15 @@ pub(super) async fn run(context: Arc<Context>, incoming: Incoming) {
     let started = clock::now();
     let path = incoming.head.uri.path_and_query().cloned();
     let is_grpc = super::call::is_grpc(&incoming.head);
-    let counted = path.clone().filter(|_| is_grpc);
-    let _open = counted.map(|path| SessionCalls::begin(&context.open, path));
     let mut record = Record::new(
         context.labels(),
-        path,
+        path.clone(),
         is_grpc,
         context.proxy.outcomes(),
         context.proxy.figures(),
     );
-    if is_grpc {
+    if let Some(path) = path.filter(|_| is_grpc) {
+        record.counts(SessionCalls::begin(&context.open, path, started));
         let said = Propagated::read(&incoming.head.headers);
         let recording = context.proxy.settings().recording;
         record.note(|outcome| {

@@ -6,7 +6,7 @@ use super::clock;
 use super::destination::Destination;
 use super::session::Context;
 use super::upstream::PoolKey;
-use super::wire::{Awaiting, Piece, Sender};
+use super::wire::{self, Awaiting, Piece, Sender};
 use crate::balance::Wish;
 use crate::resilience::{Permit, Resource, Verdict};
 use crate::route::{Mirror, Rule, Share};
@@ -117,7 +117,13 @@ async fn send(
     let client = destination.client();
     let leased = context.proxy.pool().acquire(key, &client).await;
     let lease = leased.ok()?;
-    let (mut sender, mut awaiting) = lease.opener().open(request, false).ok()?;
+    let sent = wire::Head {
+        method: request.method(),
+        uri: request.uri(),
+        headers: request.headers(),
+        instead: &HeaderMap::new(),
+    };
+    let (mut sender, mut awaiting) = lease.opener().open(&sent, false).ok()?;
     while let Some(piece) = pieces.recv().await {
         match piece {
             Copied::Data(mut data) => {

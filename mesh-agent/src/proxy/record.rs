@@ -3,7 +3,7 @@
 use super::reply::Reply;
 use crate::grpc::Code;
 use crate::observe::{
-    AttemptOutcome, CallOutcome, CallSpan, DestinationLabels, Outcomes, SourceLabels,
+    AttemptOutcome, CallOutcome, CallSpan, DestinationLabels, OpenCall, Outcomes, SourceLabels,
 };
 use http::uri::PathAndQuery;
 use mesh_common::meter::StatusCode;
@@ -53,6 +53,8 @@ impl Drop for SessionGuard {
 #[derive(Debug)]
 pub(super) struct Record {
     outcome: Option<CallOutcome>,
+    /// Its place among the gRPC calls under way.
+    open: Option<OpenCall>,
     outcomes: Arc<Outcomes>,
     figures: Arc<ProxyFigures>,
 }
@@ -91,9 +93,15 @@ impl Record {
                 parent: None,
                 span: None,
             }),
+            open: None,
             outcomes: Arc::clone(outcomes),
             figures: Arc::clone(figures),
         }
+    }
+
+    /// It counts as under way until it ends.
+    pub(super) fn counts(&mut self, open: OpenCall) {
+        self.open = Some(open);
     }
 
     /// Notes something.
@@ -110,6 +118,9 @@ impl Record {
         endpoint: SocketAddr,
         now: Instant,
     ) {
+        if let Some(open) = &self.open {
+            open.goes_to(destination);
+        }
         self.note(|outcome| {
             outcome.destination = Arc::clone(destination);
             outcome.attempts.push(AttemptOutcome {

@@ -199,6 +199,7 @@ mod tests {
             port: 80,
             protocol: None,
             is_closed_on_failure,
+            failure_mode_set_by: None,
             backend: Arc::new(backend),
             producer: RuleSet::default(),
             consumers: BTreeMap::new(),

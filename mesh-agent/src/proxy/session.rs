@@ -16,7 +16,7 @@ use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::task::{Context as TaskContext, Poll};
+use std::task::Poll;
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
@@ -134,7 +134,6 @@ async fn serve(context: Arc<Context>, mut server: Server, drain: DrainWatch) {
                 Poll::Pending => break,
             }
         }
-        // What they send wakes this task again, which then writes it all at once.
         while let Poll::Ready(Some(told)) = under_way.poll_next_unpin(cx) {
             act(
                 told,
@@ -143,32 +142,24 @@ async fn serve(context: Arc<Context>, mut server: Server, drain: DrainWatch) {
                     under_way.push(Either::Right(telling));
                 },
                 &drain,
-                cx,
             );
         }
-        Poll::Pending
+        // What all of them have sent is written at once.
+        server.poll_flush(cx)
     })
     .await;
 }
 
 /// Does what a session is told.
-fn act(
-    told: Told,
-    server: &mut Server,
-    wait_for: &mut dyn FnMut(Telling),
-    drain: &DrainWatch,
-    cx: &TaskContext<'_>,
-) {
+fn act(told: Told, server: &mut Server, wait_for: &mut dyn FnMut(Telling), drain: &DrainWatch) {
     match told {
-        Told::Nothing => return,
+        Told::Nothing => {}
         Told::Finish => {
             server.finish();
             wait_for(Box::pin(end(drain.clone())));
         }
         Told::End => server.end(ErrorCode::NO_ERROR),
     }
-    // So that the GOAWAY is sent.
-    cx.waker().wake_by_ref();
 }
 
 /// Waits until there is a reason to take no new requests.

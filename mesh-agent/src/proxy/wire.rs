@@ -1,16 +1,13 @@
-//! HTTP/2 as the proxy uses it: connections, streams, and how they are cut short. Only this folder knows the crate `h2`.
+//! HTTP/2 on sockets: who reads and writes a connection, and the halves of its streams.
 
-mod budget;
 mod client;
-mod cut;
-mod frames;
-mod limits;
+mod half;
 mod server;
+mod socket;
 mod stream;
-mod watched;
 
-pub(super) use client::{Awaiting, Driver, Opener, Unsent, connect};
-pub(super) use cut::{Cut, ErrorCode};
-pub use limits::WireLimits;
+pub use crate::http2::WireLimits;
+pub(super) use crate::http2::{Cut, ErrorCode, Head, Piece, Unsent};
+pub(super) use client::{Awaiting, Driver, Opener, connect};
 pub(super) use server::{Incoming, Replier, Server};
-pub(super) use stream::{Piece, Receiver, Sender};
+pub(super) use stream::{Receiver, Sender};

@@ -1,16 +1,20 @@
 //! What a request would meet, of what is in force.
 
 use super::Plans;
+use super::reason::path_of;
 use super::routes::{failure_mode, route_rule};
 use super::target::{Found, NoTarget, find};
 use super::treatment;
 use super::view::{DIRECT, ROUTED, endpoint, name_of};
 use crate::api::{
-    Call, ExplainQuery, ExplainedDestination, Explanation, Header, JudgedRule, RuleVerdict,
+    Call, ExplainQuery, ExplainedDestination, Explanation, Header, JudgedRule, Problem,
+    RuleVerdict, Severity,
 };
-use crate::model::{AppProtocol, Kind, ObjectId};
+use crate::model::{Kind, ObjectId};
 use crate::plan::{FamilyPlan, PortPlan, ServicePlan, Standing};
-use crate::route::{Backend, Choice, RequestHead, Rule, RuleSet, Share, Verdict, explain};
+use crate::route::{
+    Backend, Choice, RequestHead, RoutedPort, Rule, RuleSet, Share, Verdict, explain,
+};
 use http::HeaderMap;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -27,7 +31,8 @@ impl Plans {
     pub fn explain(&self, query: &ExplainQuery) -> Result<Explanation, NoTarget> {
         let found = find(self, &query.to, query.from.as_ref())?;
         let caller = query.from.as_ref().map(|from| from.namespace.as_str());
-        let (rules, why) = self.path_of(&found, caller);
+        let routed = self.routed_port(&found);
+        let (rules, why) = path_of(&found, routed, caller);
         let Found {
             service,
             port,
@@ -43,11 +48,14 @@ impl Plans {
             path: if rules.is_some() { ROUTED } else { DIRECT }.to_owned(),
             why,
             failure_mode: failure_mode(port.routing.is_closed_on_failure).to_owned(),
+            failure_mode_set_by: routed.and_then(|routed| said_by(&routed.failure_mode_set_by)),
+            listeners: None,
             rules: vec![],
             edits: vec![],
             treatment: vec![],
             destinations: vec![],
             answer: None,
+            problems: vec![],
         };
         match rules {
             Some(rules) => self.route(rules, query, &mut explanation),
@@ -56,32 +64,42 @@ impl Plans {
         Ok(explanation)
     }
 
-    /// The rules that hold for a caller, if its connections are routed, and why they are or are not.
-    fn path_of(&self, found: &Found<'_>, caller: Option<&str>) -> (Option<&RuleSet>, String) {
-        let port = found.port;
-        let address = found.family.and_then(|family| family.cluster_ips.first());
-        let Some(address) = address else {
-            let why = "the Service is headless: callers connect to its endpoints' own addresses";
-            return (None, why.to_owned());
+    /// What holds for the port that is called, if it is routed for anybody.
+    fn routed_port(&self, found: &Found<'_>) -> Option<&RoutedPort> {
+        let address = found.family?.cluster_ips.first()?;
+        let at = SocketAddr::new(*address, found.port.port);
+        self.routes.port(at).map(|port| &**port)
+    }
+
+    /// Adds what is wrong with the routes and policies of the Service: those in force, and those that are not and may be meant for
+    /// it, since they are of its namespace or the caller's.
+    pub fn add_problems(&self, explanation: &mut Explanation, all: &[Problem]) {
+        let service = &explanation.service;
+        let about: BTreeSet<String> = self
+            .about
+            .iter()
+            .filter(|(name, _)| name.to_string() == *service)
+            .flat_map(|(_, objects)| objects.iter().map(ToString::to_string))
+            .collect();
+        let own = service.split_once('/').map(|(namespace, _)| namespace);
+        let namespaces = [own, explanation.caller_namespace.as_deref()];
+        let concerns = |problem: &&Problem| {
+            let Some(object) = &problem.object else {
+                return false;
+            };
+            let namespace = namespace_of_traffic_object(object);
+            let may_be_meant = problem.severity == Severity::Error
+                && namespace.is_some_and(|namespace| namespaces.contains(&Some(namespace)))
+                && !self.is_about_any(object);
+            about.contains(object) || may_be_meant
         };
-        if let Some(protocol @ (AppProtocol::Http | AppProtocol::Wss | AppProtocol::Tcp)) =
-            port.protocol
-        {
-            let why = format!(
-                "the port speaks {}, and only HTTP/2 can be routed",
-                name_of(protocol)
-            );
-            return (None, why);
-        }
-        let routed = self.routes.port(SocketAddr::new(*address, port.port));
-        match routed.filter(|_| port.routing.is_routed_for(caller)) {
-            Some(routed) => {
-                let rules = routed.rules(caller);
-                let consumer = caller.filter(|caller| routed.consumers.contains_key(*caller));
-                (Some(rules), why_routed(rules, &routed.backend, consumer))
-            }
-            None => (None, why_direct(port, caller)),
-        }
+        explanation.problems = all.iter().filter(concerns).cloned().collect();
+    }
+
+    /// Whether a route or policy is known to be about some Service.
+    fn is_about_any(&self, object: &str) -> bool {
+        let mut known = self.about.values().flatten();
+        known.any(|id| id.to_string() == object)
     }
 
     fn route(&self, rules: &RuleSet, query: &ExplainQuery, explanation: &mut Explanation) {
@@ -131,6 +149,7 @@ impl Plans {
             selection: None,
             edits,
             treatment: vec![],
+            bounds: vec![],
             endpoints: vec![],
         };
         match &share.to {
@@ -157,59 +176,22 @@ impl Plans {
     }
 }
 
-fn why_routed(rules: &RuleSet, backend: &Backend, consumer: Option<&str>) -> String {
-    let routes: BTreeSet<String> = rules
-        .rules()
-        .filter(|rule| rule.name.object.kind != Kind::Service)
-        .map(|rule| rule.name.object.to_string())
-        .collect();
-    let routes = listed(routes);
-    match consumer {
-        Some(namespace) => format!("callers from {namespace} have routes of their own: {routes}"),
-        None if routes.is_empty() => {
-            let policies = listed(policies_about_requests(rules, backend));
-            format!("no route is attached, but policies about requests are: {policies}")
-        }
-        None => format!("routes are attached: {routes}"),
-    }
+/// The namespace of `kind namespace/name`, if that is a route or policy.
+fn namespace_of_traffic_object(object: &str) -> Option<&str> {
+    let (kind, name) = object.split_once(' ')?;
+    let kinds = [
+        Kind::GrpcRoute,
+        Kind::HttpRoute,
+        Kind::MeshPolicy,
+        Kind::BackendTrafficPolicy,
+    ];
+    let is_traffic = kinds.iter().any(|known| known.as_str() == kind);
+    let (namespace, _) = name.split_once('/')?;
+    is_traffic.then_some(namespace)
 }
 
-fn policies_about_requests(rules: &RuleSet, backend: &Backend) -> BTreeSet<String> {
-    let of_backend = &backend.set_by;
-    let of_calls = rules.rules().flat_map(|rule| {
-        let by = &rule.set_by;
-        [
-            &by.timeouts,
-            &by.retry,
-            &by.rate_limit,
-            &by.fault,
-            &by.fallback,
-        ]
-    });
-    let all: BTreeSet<&ObjectId> = [
-        &of_backend.load_balancing,
-        &of_backend.circuit_breaker,
-        &of_backend.outlier_detection,
-    ]
-    .into_iter()
-    .chain(of_calls)
-    .flatten()
-    .collect();
-    all.into_iter().map(ToString::to_string).collect()
-}
-
-fn why_direct(port: &PortPlan, caller: Option<&str>) -> String {
-    let consumers = &port.routing.consumer_namespaces;
-    let why = "no route is attached and no policy is about requests";
-    if consumers.is_empty() {
-        return why.to_owned();
-    }
-    let who = match caller {
-        Some(namespace) => format!("for callers from {namespace} {why}"),
-        None => format!("for callers of unknown namespace {why}"),
-    };
-    let namespaces = listed(consumers.iter().map(ToString::to_string));
-    format!("{who}; those from {namespaces} have routes of their own")
+fn said_by(policy: &Option<ObjectId>) -> Option<String> {
+    policy.as_ref().map(ToString::to_string)
 }
 
 /// How each rule fares with a request, and what the request lacks.
@@ -297,6 +279,7 @@ fn go_directly(found: &Found<'_>, explanation: &mut Explanation) {
         selection: None,
         edits: vec![],
         treatment: vec![],
+        bounds: vec![],
         endpoints: vec![],
     };
     if let Some(family) = family {
@@ -331,10 +314,6 @@ fn add_endpoints(
     to.endpoints = endpoints
         .map(|plan| endpoint(service, port, plan))
         .collect();
-}
-
-fn listed(items: impl IntoIterator<Item = String>) -> String {
-    items.into_iter().collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

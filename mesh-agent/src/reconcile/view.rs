@@ -1,9 +1,10 @@
 //! What is in force, as the admin server shows it.
 
 use crate::api::{Endpoint, Family, Port, Problem, Routes, Service, Severity};
-use crate::model::{self, AppProtocol, ObjectName};
+use crate::model::{self, AppProtocol, ObjectId, ObjectName};
 use crate::plan::{Catalog, EndpointPlan, FamilyPlan, PortPlan, ServicePlan, Standing};
 use crate::route::RouteTable;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
@@ -14,6 +15,8 @@ pub struct Plans {
     /// By name.
     pub(super) services: Vec<Arc<ServicePlan>>,
     pub(super) routes: Arc<RouteTable>,
+    /// Routes and policies by the Service that they are about.
+    pub(super) about: BTreeMap<ObjectName, BTreeSet<ObjectId>>,
 }
 
 impl Plans {
@@ -23,6 +26,7 @@ impl Plans {
         Self {
             services: catalog.services().map(Arc::clone).collect(),
             routes: Arc::clone(catalog.routes()),
+            about: catalog.about(),
         }
     }
 
@@ -125,6 +129,7 @@ pub(super) fn endpoint(service: &ServicePlan, port: &PortPlan, plan: &EndpointPl
         node: plan.node.as_deref().map(str::to_owned),
         zone: plan.zone.as_deref().map(str::to_owned),
         state: state.to_owned(),
+        ejected_seconds: None,
         weight,
     }
 }

@@ -19,6 +19,17 @@ pub enum Resource {
     Pending,
 }
 
+/// How much of a bound is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// Of what.
+    pub resource: Resource,
+    /// How many places are taken.
+    pub used: u32,
+    /// How many there are; `None`: there is no bound.
+    pub max: Option<u32>,
+}
+
 /// What is under way from this agent to one destination Service, and its bounds.
 #[derive(Debug)]
 pub struct Breaker {
@@ -84,6 +95,19 @@ impl Breaker {
         self.gauge(resource).used.load(Ordering::Relaxed)
     }
 
+    /// How much of each bound is used.
+    #[must_use]
+    pub fn usage(&self) -> [Usage; 3] {
+        [Resource::Connection, Resource::Request, Resource::Pending].map(|resource| {
+            let max = self.gauge(resource).max.load(Ordering::Relaxed);
+            Usage {
+                resource,
+                used: self.used(resource),
+                max: (max != u32::MAX).then_some(max),
+            }
+        })
+    }
+
     const fn gauge(&self, resource: Resource) -> &Gauge {
         match resource {
             Resource::Connection => &self.connections,
@@ -139,7 +163,8 @@ mod tests {
         let mut permits = take_many(&breaker, Resource::Request);
         assert!(breaker.take(Resource::Request).is_none());
         permits.pop();
-        assert_eq!(breaker.used(Resource::Request), 2);
+        let usage = breaker.usage().map(|usage| (usage.used, usage.max));
+        assert_eq!(usage, [(0, Some(1)), (2, Some(3)), (0, Some(0))]);
         assert!(breaker.take(Resource::Request).is_some());
     }
 

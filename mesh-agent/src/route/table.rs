@@ -1,7 +1,7 @@
 //! Every routed service port of the node: what the proxy looks up.
 
 use super::{Backend, RuleSet};
-use crate::model::{AppProtocol, ObjectName};
+use crate::model::{AppProtocol, ObjectId, ObjectName};
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -56,6 +56,8 @@ pub struct RoutedPort {
     pub protocol: Option<AppProtocol>,
     /// `failureMode: Closed`: without the proxy connections are refused, and what is not HTTP/2 too.
     pub is_closed_on_failure: bool,
+    /// The policy that says so, or the contrary; `None`: the default.
+    pub failure_mode_set_by: Option<ObjectId>,
     /// The Service itself: where bytes that are not HTTP/2 go.
     pub backend: Arc<Backend>,
     /// What holds for callers without routes of their own: producer routes; none attached: everything to `backend`.

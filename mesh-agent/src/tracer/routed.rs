@@ -88,7 +88,8 @@ impl RoutedCalls {
         self.source.outcomes.take(&mut self.taken);
         let mut observed = vec![];
         for outcome in &self.taken {
-            let method = self.calls.add(outcome);
+            let ended = moment.calendar(outcome.started + outcome.duration);
+            let method = self.calls.add(outcome, ended);
             if let Some(log) = &mut self.sinks.access_log {
                 log.add(outcome, moment);
             }
@@ -123,7 +124,7 @@ impl RoutedCalls {
         let upstream = (self.source.upstream)();
         RoutedFigures {
             lost: self.source.outcomes.lost(),
-            ..self.calls.figures(&self.source.open.series(), &upstream)
+            ..self.calls.figures(&self.source.open.under_way(), &upstream)
         }
     }
 }

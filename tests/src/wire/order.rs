@@ -1,5 +1,6 @@
 //! What a test tells `mesh-wire`, and what it answers.
 
+use crate::http2::{flag, kind};
 use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -20,6 +21,50 @@ pub struct Dialling {
     pub without_quick_ack: bool,
     /// `TCP_FASTOPEN_CONNECT`: the SYN waits for the first bytes.
     pub fast_open: bool,
+}
+
+/// What ends hearing; the connection's end does in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Until {
+    /// So many streams have ended or been reset.
+    Ends(u64),
+    /// So many heads or trailers have come.
+    Blocks(u64),
+    /// So many bytes of DATA frames have come.
+    Data(u64),
+    /// So many PINGs were acknowledged.
+    Pongs(u64),
+    /// The connection has ended.
+    Over,
+}
+
+impl Until {
+    /// How much it takes.
+    #[must_use]
+    pub const fn count(self) -> u64 {
+        match self {
+            Self::Ends(count) | Self::Blocks(count) | Self::Data(count) | Self::Pongs(count) => {
+                count
+            }
+            Self::Over => u64::MAX,
+        }
+    }
+
+    /// How much of it a frame is, by its head.
+    #[must_use]
+    pub fn progress(self, head: &[u8; 9]) -> u64 {
+        let &[l0, l1, l2, kind, flags, ..] = head;
+        match self {
+            Self::Ends(_) => u64::from(match kind {
+                kind::DATA | kind::HEADERS => flags & flag::END_STREAM != 0,
+                other => other == kind::RST_STREAM,
+            }),
+            Self::Blocks(_) => u64::from(kind == kind::HEADERS),
+            Self::Data(_) if kind == kind::DATA => u32::from_be_bytes([0, l0, l1, l2]).into(),
+            Self::Pongs(_) => u64::from(kind == kind::PING && flags & flag::ACK != 0),
+            Self::Data(_) | Self::Over => 0,
+        }
+    }
 }
 
 /// One line of input.
@@ -44,9 +89,18 @@ pub enum Order {
         piece: String,
         times: u32,
     },
+    Flood {
+        socket: usize,
+        piece: String,
+        times: u32,
+    },
     Receive {
         socket: usize,
         bytes: usize,
+    },
+    Hear {
+        socket: usize,
+        until: Until,
     },
     Swallow {
         socket: usize,
@@ -61,6 +115,9 @@ pub enum Order {
         requests: Vec<String>,
     },
     Drain {
+        socket: usize,
+    },
+    Finish {
         socket: usize,
     },
     Close {
@@ -80,8 +137,10 @@ pub struct Answer {
     pub socket: usize,
     /// Bytes read, in hexadecimal.
     pub bytes: String,
-    /// A number of bytes.
+    /// A number of bytes, or of pieces.
     pub count: u64,
+    /// Whether the other end has left.
+    pub is_over: bool,
     /// Times of exchanges.
     pub times_ns: Vec<u64>,
 }

@@ -1,14 +1,14 @@
-//! The report of a request, from the manifests that `config/` shows.
+//! The report of a request, from the manifests that `config/shop/` shows.
 
 use super::super::CommandLine;
 use super::{Arguments, execute, report};
+use crate::api::{Bound, CallerListeners, Problem, RuleVerdict, Severity, Treatment};
 use crate::api::{Endpoint, ExplainedDestination, Explanation, JudgedRule, RouteRule};
-use crate::api::{RuleVerdict, Treatment};
 use crate::cli::{Command, OutputFormat, Verdict};
 use clap::Parser as _;
 
 fn arguments(line: &[&str]) -> Arguments {
-    let config = concat!(env!("CARGO_MANIFEST_DIR"), "/../config");
+    let config = concat!(env!("CARGO_MANIFEST_DIR"), "/../config/shop");
     let line = ["mesh-agent", "explain", "--config", config]
         .into_iter()
         .chain(line.iter().copied());
@@ -75,6 +75,7 @@ fn destinations() -> Vec<ExplainedDestination> {
         node: None,
         zone: None,
         state: "in use".to_owned(),
+        ejected_seconds: None,
         weight: 1,
     };
     let resolved = ExplainedDestination {
@@ -84,6 +85,7 @@ fn destinations() -> Vec<ExplainedDestination> {
         selection: Some("every endpoint, whatever its locality".to_owned()),
         edits: vec![],
         treatment: vec![treatment("loadBalancing", "PeakEwma", None)],
+        bounds: vec![],
         endpoints: vec![endpoint],
     };
     let lost = ExplainedDestination {
@@ -109,6 +111,8 @@ fn explanation() -> Explanation {
         path: "routed".to_owned(),
         why: "routes are attached: GRPCRoute shop/r".to_owned(),
         failure_mode: "Closed".to_owned(),
+        failure_mode_set_by: Some("MeshPolicy shop/p".to_owned()),
+        listeners: None,
         rules: vec![
             judged("r0", RuleVerdict::Missed, &["another method"]),
             judged("r1", RuleVerdict::Met, &[]),
@@ -122,6 +126,7 @@ fn explanation() -> Explanation {
         )],
         destinations: destinations(),
         answer: None,
+        problems: vec![],
     }
 }
 
@@ -133,7 +138,7 @@ fn a_report_goes_from_the_request_to_its_endpoints() {
 request           POST /a.S/M to shop/inventory:50051 (10.96.0.10), from shop
 path              routed: routes are attached: GRPCRoute shop/r
 protocol          declared as grpc; a connection that does not begin as HTTP/2 is refused
-failure mode      Closed: without the proxy, connections are refused (ECONNREFUSED)
+failure mode      Closed: without the proxy, connections are refused (ECONNREFUSED)  [MeshPolicy shop/p]
 
 RULE  MATCHES  VERDICT
 r0    a.S/*    another method
@@ -166,4 +171,58 @@ fn what_is_open_and_what_the_mesh_answers_is_said() {
         text.contains("\nanswer            UNIMPLEMENTED\n"),
         "{text}"
     );
+}
+
+#[test]
+fn what_holds_now_is_said_where_an_agent_was_asked() {
+    let mut explanation = explanation();
+    explanation.listeners = Some(CallerListeners {
+        listening: 2,
+        refused: vec!["no port is free".to_owned()],
+        unknown: 1,
+    });
+    let bound = |what: &str, used, max| Bound {
+        what: what.to_owned(),
+        used,
+        max,
+    };
+    explanation.destinations[0].bounds = vec![
+        bound("connections", 3, None),
+        bound("requests", 7, Some(9)),
+        bound("pending", 4, Some(4)),
+    ];
+    let endpoint = &mut explanation.destinations[0].endpoints[0];
+    endpoint.state = "ejected".to_owned();
+    endpoint.ejected_seconds = Some(21.5);
+    explanation.problems = vec![Problem {
+        severity: Severity::Error,
+        file: "a.yaml".to_owned(),
+        line: 3,
+        object: Some("HTTPRoute shop/web".to_owned()),
+        path: String::new(),
+        text: "a.yaml:3: HTTPRoute shop/web: conflicts".to_owned(),
+    }];
+    let text = report(&explanation, None);
+    for line in [
+        "listeners         in 2 network namespaces of shop",
+        "bypassed          a network namespace of shop (bind_failed): no port is free",
+        "under way         connections 3, requests 7 of 9, pending 4 of 4 (circuit open)",
+        "10.1.0.5:8080  shop/inventory  -     -     ejected for 21.5 s       1",
+        "error             a.yaml:3: HTTPRoute shop/web: conflicts",
+    ] {
+        assert!(text.lines().any(|told| told == line), "{line}: {text}");
+    }
+    assert!(
+        text.contains("\nunknown callers   1 network namespace: "),
+        "{text}"
+    );
+
+    let nowhere = CallerListeners {
+        listening: 0,
+        refused: vec![],
+        unknown: 0,
+    };
+    explanation.listeners = Some(nowhere);
+    let text = report(&explanation, None);
+    assert!(text.contains("in no network namespace of shop: "), "{text}");
 }

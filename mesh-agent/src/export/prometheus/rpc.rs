@@ -1,6 +1,7 @@
 //! RPCs in the exposition.
 
 use super::Families;
+use super::exemplars::{self, Written};
 use crate::export::instrument::{
     CLIENT_CALLS, METER_CONNECTIONS, METER_RPCS, METER_SKIPPED, RPC_ACTIVE, RPC_FIRST_RESPONSE,
     RPC_REQUEST, RPC_RESPONSE, SERVER_CALLS,
@@ -37,6 +38,21 @@ pub(super) fn write(
     )?;
     rpcs(families, &figures.rpcs, &routed.rpcs)?;
     meter(families, figures)
+}
+
+/// Puts the exemplars of calls into the text that [`write`] has written.
+pub(super) fn add_exemplars(
+    text: String,
+    figures: &RpcFigures,
+    routed: &RoutedFigures,
+) -> Result<String, fmt::Error> {
+    let calls = both(&figures.client, &routed.calls);
+    let series: Vec<_> = calls.map(|(call, _)| call.exemplars.as_slice()).collect();
+    let family = Written {
+        name: "rpc_client_call_duration_seconds",
+        first_boundary: FIRST_BOUNDARY,
+    };
+    exemplars::add(text, &family, &series)
 }
 
 /// What the kernel has metered, then what went through the proxy.

@@ -3,9 +3,9 @@
 use super::{Exposition, render};
 use crate::export::instrument;
 use crate::observe::{
-    BypassSeries, CallSeries, ConnectionSeries, Counts, DestinationLabels, Directions, LossFigures,
-    MapFill, Path, ProcessFigures, Progress, RoutedFigures, RpcFigures, RpcLabels, RpcSeries,
-    ServiceSeries, Snapshot, SourceLabels,
+    BypassSeries, CallSeries, ConnectionSeries, Counts, DestinationLabels, Directions, Exemplar,
+    LossFigures, MapFill, Path, ProcessFigures, Progress, RoutedFigures, RpcFigures, RpcLabels,
+    RpcSeries, ServiceSeries, Snapshot, SourceLabels,
 };
 use mesh_common::connection::{CloseReason, ConnectError};
 use mesh_common::histogram::{BUCKETS, Histogram};
@@ -13,7 +13,7 @@ use mesh_common::meter::StatusCode;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 fn histogram(buckets: &[(usize, u64)], sum_ns: u64) -> Histogram {
     let mut histogram = Histogram {
@@ -70,6 +70,7 @@ fn rpcs() -> RpcFigures {
         labels: labels.clone(),
         status,
         duration,
+        exemplars: vec![],
     };
     let ok = histogram(&[(0, 1), (1, 2), (2, 3), (3, 4), (22, 1)], 11_000_000_000);
     RpcFigures {
@@ -207,6 +208,28 @@ fn rpc_histograms_begin_at_50_microseconds_with_what_was_faster() {
     assert_eq!(shown, expected);
     assert_eq!(bounds[0].1, "6", "10, 25 and 50 microseconds");
     assert_eq!(bounds[20].1, "11");
+}
+
+#[test]
+fn a_call_of_a_recorded_trace_stands_at_its_bucket_of_the_routed_series() {
+    let mut traced = exposition(vec![]);
+    let mut snapshot = (*traced.snapshot).clone();
+    let at = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+    snapshot.routed.calls[0].exemplars =
+        vec![Exemplar::new([0x4b; 16], Duration::from_micros(180), at)];
+    traced.snapshot = Arc::new(snapshot);
+    let text = render(traced).unwrap();
+    let with: Vec<&str> = text.lines().filter(|line| line.contains(" # {")).collect();
+    let trace = "4b".repeat(16);
+    let [line] = with[..] else {
+        panic!("{with:?}");
+    };
+    assert!(line.starts_with("rpc_client_call_duration_seconds_bucket{"));
+    for label in ["path=\"routed\"", "le=\"0.00025\""] {
+        assert!(line.contains(label), "{line}");
+    }
+    let exemplar = format!("}} 1 # {{trace_id=\"{trace}\"}} 0.00018 1700000000.000");
+    assert!(line.ends_with(&exemplar), "{line}");
 }
 
 #[test]

@@ -4,6 +4,7 @@ use crate::grpc::GrpcPath;
 use crate::observe::{DestinationLabels, METHOD_OTHER};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Methods of a Service that are labels.
 pub(super) const METHODS_MAX: usize = 512;
@@ -22,7 +23,14 @@ pub(super) struct Methods {
 }
 
 /// Labels by path.
-type Labels = HashMap<Arc<str>, Arc<str>>;
+type Labels = HashMap<Arc<str>, Label>;
+
+#[derive(Debug)]
+struct Label {
+    name: Arc<str>,
+    /// From when on it is one.
+    since: Instant,
+}
 
 impl Default for Methods {
     fn default() -> Self {
@@ -34,8 +42,8 @@ impl Default for Methods {
 }
 
 impl Methods {
-    /// Makes a method a label, if it is one and there is room.
-    pub(super) fn learn(&mut self, destination: &DestinationLabels, path: &str) {
+    /// Makes a method a label from `since` on, if it is one and there is room.
+    pub(super) fn learn(&mut self, destination: &DestinationLabels, path: &str, since: Instant) {
         let key = key(destination);
         if self.services.len() >= SERVICES_MAX && !self.services.contains_key(&key) {
             return;
@@ -46,15 +54,31 @@ impl Methods {
             return;
         }
         if let Some(method) = GrpcPath::parse(path.as_bytes()) {
-            labels.insert(Arc::from(path), Arc::from(method.to_string()));
+            let name = Arc::from(method.to_string());
+            labels.insert(Arc::from(path), Label { name, since });
         }
     }
 
     /// The label of a method.
     pub(super) fn label(&self, destination: &DestinationLabels, path: &str) -> Arc<str> {
-        let labels = self.services.get(&key(destination));
-        let label = labels.and_then(|labels| labels.get(path));
-        Arc::clone(label.unwrap_or(&self.other))
+        let label = self.find(destination, path);
+        Arc::clone(label.map_or(&self.other, |label| &label.name))
+    }
+
+    /// The label that a method had at a moment.
+    pub(super) fn label_at(
+        &self,
+        destination: &DestinationLabels,
+        path: &str,
+        at: Instant,
+    ) -> Arc<str> {
+        let label = self.find(destination, path);
+        let label = label.filter(|label| label.since <= at);
+        Arc::clone(label.map_or(&self.other, |label| &label.name))
+    }
+
+    fn find(&self, destination: &DestinationLabels, path: &str) -> Option<&Label> {
+        self.services.get(&key(destination))?.get(path)
     }
 }
 

@@ -3,13 +3,14 @@
 use super::methods::METHODS_MAX;
 use super::{Calls, SERIES_MAX, SERVICES_MAX, ServiceSeries, UpstreamSeries};
 use crate::observe::{
-    AttemptOutcome, CallOutcome, DestinationLabels, LocalReply, OpenCalls, Replaced, SessionCalls,
+    AttemptOutcome, CallOutcome, CallSpan, DestinationLabels, Exemplar, LocalReply, OpenCalls,
+    Replaced, RpcLabels, SessionCalls, TraceParent,
 };
 use http::uri::PathAndQuery;
 use mesh_common::meter::StatusCode;
 use proptest::prelude::*;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 const RESERVE: &str = "/shop.Inventory/Reserve";
 
@@ -54,7 +55,7 @@ fn counted(calls: &Calls) -> Vec<(String, StatusCode, u64)> {
 fn only_service(outcomes: &[CallOutcome]) -> ServiceSeries {
     let mut calls = Calls::default();
     for outcome in outcomes {
-        calls.add(outcome);
+        calls.add(outcome, UNIX_EPOCH);
     }
     let [series] = calls.figures(&[], &[]).services.try_into().unwrap();
     series
@@ -93,7 +94,12 @@ fn a_method_is_a_label_from_the_first_answer_other_than_unimplemented() {
         (lost, "_OTHER"),
         (late, "_OTHER"),
     ] {
-        assert_eq!(&*calls.add(&outcome), expected, "{:?}", outcome.path);
+        assert_eq!(
+            &*calls.add(&outcome, UNIX_EPOCH),
+            expected,
+            "{:?}",
+            outcome.path
+        );
     }
 }
 
@@ -101,7 +107,10 @@ fn a_method_is_a_label_from_the_first_answer_other_than_unimplemented() {
 fn a_caller_cannot_make_up_labels_without_end() {
     let mut calls = Calls::default();
     for number in 0..METHODS_MAX + 10 {
-        calls.add(&call_of(&format!("/a.B/M{number}"), StatusCode::Ok));
+        calls.add(
+            &call_of(&format!("/a.B/M{number}"), StatusCode::Ok),
+            UNIX_EPOCH,
+        );
     }
     let others = ("_OTHER".to_owned(), StatusCode::Ok, 10);
     let counted = counted(&calls);
@@ -115,7 +124,7 @@ fn callers_and_services_beyond_the_bound_are_counted_as_others() {
     for number in 0..SERIES_MAX + 3 {
         let mut outcome = replied(LocalReply::NoEndpoint);
         outcome.destination = service(&format!("s{number}"));
-        calls.add(&outcome);
+        calls.add(&outcome, UNIX_EPOCH);
     }
     let figures = calls.figures(&[], &[]);
     assert_eq!(figures.calls.len(), SERIES_MAX + 1);
@@ -134,14 +143,17 @@ fn callers_and_services_beyond_the_bound_are_counted_as_others() {
 #[test]
 fn a_call_counts_once_however_often_it_was_tried() {
     let mut calls = Calls::default();
-    calls.add(&CallOutcome {
-        attempts: vec![
-            attempt("inventory", StatusCode::Unavailable),
-            attempt("inventory", StatusCode::Ok),
-        ],
-        retry: Some("success"),
-        ..call(RESERVE, StatusCode::Ok)
-    });
+    calls.add(
+        &CallOutcome {
+            attempts: vec![
+                attempt("inventory", StatusCode::Unavailable),
+                attempt("inventory", StatusCode::Ok),
+            ],
+            retry: Some("success"),
+            ..call(RESERVE, StatusCode::Ok)
+        },
+        UNIX_EPOCH,
+    );
     let figures = calls.figures(&[], &[]);
     let [series] = figures.calls.as_slice() else {
         panic!("{figures:?}");
@@ -161,10 +173,13 @@ fn a_call_counts_once_however_often_it_was_tried() {
 #[test]
 fn what_is_not_grpc_is_in_no_series_of_rpcs() {
     let mut calls = Calls::default();
-    calls.add(&CallOutcome {
-        is_grpc: false,
-        ..replied(LocalReply::NoRoute)
-    });
+    calls.add(
+        &CallOutcome {
+            is_grpc: false,
+            ..replied(LocalReply::NoRoute)
+        },
+        UNIX_EPOCH,
+    );
     let figures = calls.figures(&[], &[]);
     assert!(figures.calls.is_empty() && figures.rpcs.is_empty());
     assert_eq!(figures.services[0].local_replies["no_route"], 1);
@@ -196,15 +211,18 @@ fn what_befell_a_call_is_counted_at_the_service_that_it_befell() {
 #[test]
 fn a_fallback_counts_at_the_service_that_it_stood_in_for() {
     let mut calls = Calls::default();
-    calls.add(&CallOutcome {
-        destination: service("cache"),
-        attempts: vec![attempt("cache", StatusCode::Ok)],
-        replaced: Some(Replaced {
-            destination: service("inventory"),
-            reason: Some(LocalReply::CircuitOpen),
-        }),
-        ..call(RESERVE, StatusCode::Ok)
-    });
+    calls.add(
+        &CallOutcome {
+            destination: service("cache"),
+            attempts: vec![attempt("cache", StatusCode::Ok)],
+            replaced: Some(Replaced {
+                destination: service("inventory"),
+                reason: Some(LocalReply::CircuitOpen),
+            }),
+            ..call(RESERVE, StatusCode::Ok)
+        },
+        UNIX_EPOCH,
+    );
     let figures = calls.figures(&[], &[]);
     let [series] = figures.services.as_slice() else {
         panic!("{figures:?}");
@@ -231,16 +249,12 @@ fn tries_that_took_too_long_are_counted_though_the_call_did_not() {
 #[test]
 fn what_is_open_and_what_is_connected_joins_what_has_ended() {
     let mut calls = Calls::default();
-    calls.add(&call(RESERVE, StatusCode::Ok));
+    calls.add(&call(RESERVE, StatusCode::Ok), UNIX_EPOCH);
     let open = OpenCalls::default();
     let outcome = call(RESERVE, StatusCode::Ok);
     let session = open.join(outcome.source, outcome.destination);
-    let path = PathAndQuery::from_static(RESERVE);
-    let _open = (
-        SessionCalls::begin(&session, path.clone()),
-        SessionCalls::begin(&session, path),
-        SessionCalls::begin(&session, PathAndQuery::from_static("/a.B/Unknown")),
-    );
+    let begin = |path| SessionCalls::begin(&session, PathAndQuery::from_static(path), later());
+    let _open = (begin(RESERVE), begin(RESERVE), begin("/a.B/Unknown"));
     let upstream = |service: &str, active, mirrors_sent| UpstreamSeries {
         service: service.into(),
         namespace: "shop".into(),
@@ -256,7 +270,7 @@ fn what_is_open_and_what_is_connected_joins_what_has_ended() {
         upstream("shadow", 1, 4),
     ];
 
-    let figures = calls.figures(&open.series(), &all);
+    let figures = calls.figures(&open.under_way(), &all);
 
     let active: Vec<_> = figures
         .rpcs
@@ -276,6 +290,88 @@ fn what_is_open_and_what_is_connected_joins_what_has_ended() {
     );
 }
 
+/// A moment after every call of these tests.
+fn later() -> Instant {
+    Instant::now() + Duration::from_secs(60)
+}
+
+#[test]
+fn a_call_under_way_keeps_the_label_it_began_with_and_has_the_workload_of_its_try() {
+    let open = OpenCalls::default();
+    let first = call(RESERVE, StatusCode::Ok);
+    let session = open.join(Arc::clone(&first.source), service("inventory"));
+    let begin = |started| {
+        let path = PathAndQuery::from_static(RESERVE);
+        SessionCalls::begin(&session, path, started)
+    };
+    let before = begin(first.started);
+    let after = begin(later());
+    let mut calls = Calls::default();
+    calls.add(&first, UNIX_EPOCH);
+    let tried = Arc::new(DestinationLabels {
+        workload: "inventory-v2".into(),
+        ..(*service("inventory")).clone()
+    });
+    after.goes_to(&tried);
+
+    let active = || -> Vec<(String, String, u64)> {
+        let rpcs = calls.figures(&open.under_way(), &[]).rpcs.into_iter();
+        let open = rpcs.filter(|series| series.active > 0);
+        open.map(|series| {
+            let RpcLabels {
+                destination,
+                method,
+                ..
+            } = series.labels;
+            (
+                method.to_string(),
+                destination.workload.to_string(),
+                series.active,
+            )
+        })
+        .collect()
+    };
+    let row = |method: &str, workload: &str| (method.to_owned(), workload.to_owned(), 1);
+    let named = row("shop.Inventory/Reserve", "inventory-v2");
+    assert_eq!(active(), [row("_OTHER", ""), named.clone()]);
+    drop(before);
+    assert_eq!(active(), [named]);
+}
+
+#[test]
+fn the_latest_recorded_call_of_each_bucket_is_its_exemplar() {
+    let ended = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
+    let parent = |is_sampled| {
+        Some(TraceParent {
+            trace_id: [7; 16],
+            span_id: [1; 8],
+            is_sampled,
+        })
+    };
+    let mut calls = Calls::default();
+    let mut add = |at, millis, parent, span: Option<[u8; 16]>| {
+        let outcome = CallOutcome {
+            duration: Duration::from_millis(millis),
+            parent,
+            span: span.map(|trace_id| CallSpan::new(trace_id, 1, 0)),
+            ..call(RESERVE, StatusCode::Ok)
+        };
+        calls.add(&outcome, ended(at));
+    };
+    add(1, 2, None, Some([1; 16]));
+    add(2, 2, None, Some([2; 16]));
+    add(3, 2, None, None);
+    add(4, 2, parent(false), None);
+    add(5, 300, parent(true), None);
+
+    let [series] = calls.figures(&[], &[]).calls.try_into().unwrap();
+
+    let exemplar = |trace_id, millis, at| {
+        Exemplar::new([trace_id; 16], Duration::from_millis(millis), ended(at))
+    };
+    assert_eq!(series.exemplars, [exemplar(2, 2, 2), exemplar(7, 300, 5)]);
+}
+
 proptest! {
     #[test]
     fn every_call_is_in_one_series_and_nothing_goes_back(
@@ -285,7 +381,7 @@ proptest! {
         let mut calls = Calls::default();
         let mut before: Vec<(String, StatusCode, u64)> = vec![];
         for (number, (method, status)) in all.iter().enumerate() {
-            calls.add(&call_of(&format!("/a.B/M{method}"), statuses[*status]));
+            calls.add(&call_of(&format!("/a.B/M{method}"), statuses[*status]), UNIX_EPOCH);
             let now = counted(&calls);
             prop_assert_eq!(now.iter().map(|(.., count)| *count).sum::<u64>(), number as u64 + 1);
             for (method, status, count) in before {

@@ -177,6 +177,7 @@ pub(super) fn table(backend: &Arc<Backend>, rule: Rule) -> RouteTable {
         port: 80,
         protocol: None,
         is_closed_on_failure: false,
+        failure_mode_set_by: None,
         backend: Arc::clone(backend),
         producer: RuleSet::new(vec![(Arc::from([]), Arc::new(rule))]),
         consumers: BTreeMap::new(),

@@ -151,14 +151,14 @@ async fn calls_are_open_while_they_are_under_way() {
         tokio::task::yield_now().await;
     }
 
-    let [series] = mesh.shared.open.series().try_into().unwrap();
-    assert_eq!((series.path.as_str(), series.count), ("/shop.Cart/Add", 1));
-    assert_eq!(&*series.destination.service, "cart");
+    let [call] = mesh.shared.open.under_way().try_into().unwrap();
+    assert_eq!(call.path.as_str(), "/shop.Cart/Add");
+    assert_eq!(&*call.destination.service, "cart");
     go_on.notify_one();
     read(response).await.unwrap();
     drop(sender);
     mesh.is_quiet().await;
-    assert_eq!(mesh.shared.open.series(), []);
+    assert_eq!(mesh.shared.open.under_way(), []);
 }
 
 #[tokio::test]

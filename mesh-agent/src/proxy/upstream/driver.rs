@@ -38,13 +38,15 @@ pub(super) async fn run(makings: Arc<Makings>, entry: Arc<Entry>, client: Client
 }
 
 async fn make(makings: &Makings, entry: &Entry) -> io::Result<(Opener, Driver)> {
-    let dialing = (makings.dial)(entry.key());
-    let socket = timeout(makings.times.connect, dialing)
+    let making = async {
+        let socket = (makings.dial)(entry.key()).await?;
+        prepare(&socket, makings.times.user_timeout)?;
+        let connected = wire::connect(socket, &makings.limits).await;
+        connected.map_err(|_: Cut| io::ErrorKind::ConnectionReset.into())
+    };
+    timeout(makings.times.connect, making)
         .await
-        .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-    prepare(&socket, makings.times.user_timeout)?;
-    let connected = wire::connect(socket, &makings.limits).await;
-    connected.map_err(|_: Cut| io::ErrorKind::ConnectionReset.into())
+        .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
 }
 
 fn prepare(socket: &TcpStream, user_timeout: Duration) -> io::Result<()> {

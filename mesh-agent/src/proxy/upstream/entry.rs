@@ -17,7 +17,7 @@ const CONNECTIONS_MAX: usize = 512;
 pub(super) struct Entry {
     key: PoolKey,
     state: Mutex<State>,
-    streams_before_settings: usize,
+    streams_expected: usize,
 }
 
 #[derive(Debug)]
@@ -90,7 +90,7 @@ impl Entry {
                 ping: makings.times.ping,
                 last_id: 0,
             }),
-            streams_before_settings: makings.limits.streams_before_settings,
+            streams_expected: makings.limits.streams_expected,
         }
     }
 
@@ -115,7 +115,7 @@ impl Entry {
         state.waiting.retain(|waiting| !waiting.is_closed());
         let (sender, lease) = oneshot::channel();
         state.waiting.push_back(sender);
-        let is_to_dial = state.needs_another(entry.streams_before_settings);
+        let is_to_dial = state.needs_another(entry.streams_expected);
         state.dialing += usize::from(is_to_dial);
         Waiting::For { lease, is_to_dial }
     }
@@ -144,7 +144,7 @@ impl Entry {
             streams: 0,
         });
         let served = state.serve(entry);
-        let is_to_dial = state.needs_another(entry.streams_before_settings);
+        let is_to_dial = state.needs_another(entry.streams_expected);
         state.dialing += usize::from(is_to_dial);
         drop(state);
         hand_over(served);
@@ -282,9 +282,9 @@ impl State {
     }
 
     /// Whether those who wait need one more connection than is being made.
-    fn needs_another(&self, streams_before_settings: usize) -> bool {
+    fn needs_another(&self, streams_expected: usize) -> bool {
         let known = self.ready.last().map(|ready| ready.opener.streams_max());
-        let each = known.unwrap_or(streams_before_settings).max(1);
+        let each = known.unwrap_or(streams_expected).max(1);
         self.waiting.len() > self.dialing.saturating_mul(each)
             && self.ready.len() + self.dialing < CONNECTIONS_MAX
     }

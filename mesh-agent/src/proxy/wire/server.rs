@@ -1,22 +1,20 @@
 //! A caller's connection.
 
-use super::budget::Budget;
-use super::stream::{Receiver, Sender, cut_of_reset};
-use super::watched::{Log, Watched};
+use super::half::{Half, Link};
+use super::socket::Socket;
+use super::stream::{Receiver, Sender};
 use super::{Cut, ErrorCode, WireLimits};
-use bytes::Bytes;
-use h2::server::{Builder, Connection, SendResponse};
+use crate::http2::Connection;
 use http::{Response, request};
-use std::sync::Arc;
+use std::future::poll_fn;
 use std::task::{Context, Poll};
+use std::time::Instant;
 use tokio::net::TcpStream;
-use tokio::time::Instant;
 
-/// A caller's connection. It moves only while [`Server::poll_incoming`] is called.
+/// A caller's connection. It moves only while [`Server::poll_incoming`] and [`Server::poll_flush`] are called.
 pub(in crate::proxy) struct Server {
-    connection: Connection<Watched, Bytes>,
-    log: Arc<Log>,
-    is_ended: bool,
+    socket: Socket,
+    link: Link,
 }
 
 /// A request that has begun.
@@ -38,64 +36,119 @@ impl Server {
         socket: TcpStream,
         limits: &WireLimits,
     ) -> Result<Self, Cut> {
-        let (socket, log) = Watched::caller(socket, Budget::new(*limits, Instant::now()));
-        let mut builder = Builder::new();
-        builder
-            .max_concurrent_streams(limits.streams_max)
-            .max_header_list_size(limits.header_list_bytes_max)
-            .initial_window_size(limits.stream_window_bytes)
-            .initial_connection_window_size(limits.caller_window_bytes)
-            .max_send_buffer_size(limits.send_buffer_bytes_max)
-            .data_frame_budget(limits.small_frames_bytes_max)
-            .max_pending_accept_reset_streams(limits.unseen_resets_max)
-            .max_local_error_reset_streams(Some(limits.faults_max))
-            .max_concurrent_reset_streams(limits.late_streams_max);
-        let accepted = builder.handshake(socket).await;
-        Ok(Self {
-            connection: accepted.map_err(|error| Cut::of(&error))?,
-            log,
-            is_ended: false,
+        let mut server = Self {
+            socket: Socket::new(socket),
+            link: Link::new(Connection::server(*limits, Instant::now())),
+        };
+        poll_fn(|cx| {
+            if server.socket.poll_flush(cx, &server.link)?.is_pending() {
+                return Poll::Pending;
+            }
+            loop {
+                if server.link.lock().has_peer_settings() {
+                    return Poll::Ready(Ok(()));
+                }
+                match server.socket.poll_read(cx, &server.link) {
+                    Poll::Ready(Ok(())) if server.link.lock().is_finished() => {
+                        // The GOAWAY says what is wrong, if anybody listens.
+                        let _flushed = server.socket.poll_flush(cx, &server.link);
+                        let _ended = server.socket.poll_shutdown(cx);
+                        return Poll::Ready(Err(std::io::ErrorKind::InvalidData.into()));
+                    }
+                    Poll::Ready(Ok(())) => {}
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
         })
+        .await
+        .map_err(|_: std::io::Error| Cut::Lost)?;
+        Ok(server)
     }
 
-    /// Moves the connection, and gives the next request; `None`: it is over.
+    /// Reads, and gives the next request; `None`: the connection is over. [`Server::poll_flush`] comes after it.
     pub(in crate::proxy) fn poll_incoming(
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Incoming>> {
-        let polled = self.connection.poll_accept(cx);
-        if self.log.is_excessive() && !self.is_ended {
-            self.end(ErrorCode::ENHANCE_YOUR_CALM);
-            // So that it is polled again and the GOAWAY is sent.
+        loop {
+            let mut connection = self.link.lock();
+            if let Some((place, head)) = connection.next_request() {
+                drop(connection);
+                let half = Half::counted(self.link.clone(), place);
+                return Poll::Ready(Some(Incoming {
+                    head,
+                    body: Receiver::new(half.sibling()),
+                    replier: Replier { half },
+                }));
+            }
+            let (is_finished, is_choked) = (connection.is_finished(), connection.is_choked());
+            drop(connection);
+            if is_finished {
+                return self.poll_end(cx).map(|()| None);
+            }
+            if is_choked {
+                return Poll::Pending;
+            }
+            match self.socket.poll_read(cx, &self.link) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) => {
+                    self.link.lock().lost();
+                    return Poll::Ready(None);
+                }
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    /// Sends the last of it.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self.socket.poll_flush(cx, &self.link) {
+            Poll::Ready(Ok(())) => self.socket.poll_shutdown(cx).map(|_| ()),
+            Poll::Ready(Err(_)) => Poll::Ready(()),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// Writes what there is to be sent, and waits for more; ready when the connection is lost.
+    pub(in crate::proxy) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let was_choked = self.link.lock().is_choked();
+        let flushed = self.socket.poll_flush(cx, &self.link);
+        let mut connection = self.link.lock();
+        if matches!(flushed, Poll::Ready(Err(_))) {
+            connection.lost();
+            return Poll::Ready(());
+        }
+        connection.wait_for_output(cx);
+        if was_choked || connection.is_finished() {
+            // There is something to be read, or nothing more to be done.
             cx.waker().wake_by_ref();
         }
-        polled.map(|next| {
-            let (request, replier) = next?.ok()?;
-            let (head, body) = request.into_parts();
-            Some(Incoming {
-                head,
-                body: Receiver::new(body),
-                replier: Replier { stream: replier },
-            })
-        })
+        Poll::Pending
     }
 
     /// Asks the caller to go elsewhere: one GOAWAY now that takes every stream, a second one after a round trip, and the end when
     /// no stream is left (RFC 9113, 6.8).
     pub(in crate::proxy) fn finish(&mut self) {
-        self.connection.graceful_shutdown();
+        self.link.lock().finish();
     }
 
     /// Ends the connection and every stream of it.
     pub(in crate::proxy) fn end(&mut self, code: ErrorCode) {
-        self.is_ended = true;
-        self.connection.abrupt_shutdown(code.reason());
+        self.link.lock().end(code);
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // What still waits for its streams learns that they are no more.
+        self.link.lock().lost();
     }
 }
 
 /// Answers a request.
 pub(in crate::proxy) struct Replier {
-    stream: SendResponse<Bytes>,
+    half: Half,
 }
 
 impl Replier {
@@ -108,12 +161,15 @@ impl Replier {
         head: Response<()>,
         is_ended: bool,
     ) -> Result<Sender, Cut> {
-        let sent = self.stream.send_response(head, is_ended);
-        sent.map(Sender::new).map_err(|error| Cut::of(&error))
+        let (head, ()) = head.into_parts();
+        self.half
+            .with(|connection, place| connection.respond(place, &head, is_ended))?;
+        Ok(Sender::new(self.half.another()))
     }
 
     /// Waits until the caller resets the stream or its connection is lost. Only before the head is sent.
     pub(in crate::proxy) fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<Cut> {
-        self.stream.poll_reset(cx).map(cut_of_reset)
+        self.half
+            .with(|connection, place| connection.poll_cut(place, cx))
     }
 }

@@ -1,7 +1,7 @@
 //! Claims about what requests are said to meet: manifests in, explanations out.
 
 use super::super::{NoTarget, Plans};
-use crate::api::{ExplainQuery, Explanation, RuleVerdict};
+use crate::api::{ExplainQuery, Explanation, Problem, RuleVerdict};
 use crate::config::parse_file;
 use crate::model::NodeIdentity;
 use crate::plan::Catalog;
@@ -178,6 +178,11 @@ fn the_path_has_a_reason() {
         ),
         (
             "inventory:grpc",
+            "",
+            "; those from lab have routes of their own",
+        ),
+        (
+            "inventory:grpc",
             "lab",
             "callers from lab have routes of their own: GRPCRoute lab/own",
         ),
@@ -211,6 +216,8 @@ fn losers_say_why_and_the_winner_says_who_set_what() {
         ]
     );
     assert_eq!(explanation.failure_mode, "Closed");
+    let set_by = explanation.failure_mode_set_by.as_deref();
+    assert_eq!(set_by, Some("MeshPolicy shop/p"));
     assert_eq!(explanation.edits, ["request: set x-a: b"]);
     let set = |sections: &[crate::api::Treatment]| -> Vec<String> {
         let sections = sections.iter();
@@ -272,6 +279,90 @@ fn a_policy_about_requests_is_named_where_no_route_is_attached() {
         "{}",
         explanation.why
     );
+}
+
+/// An HTTPRoute beside the GRPCRoute, a route for a port that is not routed, a policy that is wrong, a conflict at another Service,
+/// and a wrong policy of another namespace.
+const BESIDE: &str = "
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: web, namespace: shop}
+spec:
+  parentRefs: [{group: '', kind: Service, name: inventory, port: 50051}]
+  rules: [{backendRefs: [{name: inventory, port: 50051}]}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: GRPCRoute
+metadata: {name: admin, namespace: shop}
+spec:
+  parentRefs: [{group: '', kind: Service, name: inventory, port: 9000}]
+  rules: [{backendRefs: [{name: inventory, port: 50051}]}]
+---
+apiVersion: mesh.dev/v1alpha1
+kind: MeshPolicy
+metadata: {name: wrong, namespace: shop}
+spec: {targetRefs: [{kind: Service, name: inventory}], timeouts: {request: soon}}
+---
+apiVersion: mesh.dev/v1alpha1
+kind: MeshPolicy
+metadata: {name: one, namespace: shop}
+spec: {targetRefs: [{kind: Service, name: spare}], timeouts: {request: 1s}}
+---
+apiVersion: mesh.dev/v1alpha1
+kind: MeshPolicy
+metadata: {name: other, namespace: shop}
+spec: {targetRefs: [{kind: Service, name: spare}], timeouts: {request: 2s}}
+---
+apiVersion: mesh.dev/v1alpha1
+kind: MeshPolicy
+metadata: {name: elsewhere, namespace: far}
+spec: {targetRefs: [{kind: Service, name: x}], timeouts: {request: soon}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: bad, namespace: shop}
+spec: {clusterIP: nowhere}
+";
+
+#[test]
+fn routes_and_policies_that_are_not_in_force_are_told_with_their_reason() {
+    let mut catalog = Catalog::new(NodeIdentity::named("node-a"));
+    let parsed = parse_file(Path::new("a.yaml"), format!("{SHOP}{BESIDE}").as_bytes());
+    catalog.set_file(Path::new("a.yaml"), Some(parsed));
+    let all: Vec<Problem> = catalog.problems().iter().map(Problem::from).collect();
+    let plans = Plans::of(&catalog);
+    let query = ExplainQuery {
+        to: "inventory:50051".parse().unwrap(),
+        from: Some("lab".parse().unwrap()),
+        call: None,
+        headers: vec![],
+    };
+    let mut explanation = plans.explain(&query).unwrap();
+    plans.add_problems(&mut explanation, &all);
+    let told = |named: &str| -> Vec<&str> {
+        let problems = explanation.problems.iter();
+        let of_object = problems.filter(|problem| problem.object.as_deref() == Some(named));
+        of_object.map(|problem| problem.text.as_str()).collect()
+    };
+    for (object, says) in [
+        ("HTTPRoute shop/web", Some("Conflicted")),
+        ("GRPCRoute shop/admin", Some("UnsupportedProtocol")),
+        ("GRPCRoute shop/r", Some("there is no Service shop/gone")),
+        ("MeshPolicy shop/wrong", Some("soon")),
+        ("MeshPolicy shop/other", None),
+        ("MeshPolicy far/elsewhere", None),
+        ("Service shop/bad", None),
+    ] {
+        let told = told(object);
+        match says {
+            Some(says) => assert!(
+                told.iter().any(|text| text.contains(says)),
+                "{object}: {told:?}"
+            ),
+            None => assert!(told.is_empty(), "{object}: {told:?}"),
+        }
+    }
 }
 
 #[test]

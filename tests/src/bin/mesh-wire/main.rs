@@ -54,6 +54,16 @@ fn carry_out(sockets: &mut Sockets, order: Order) -> io::Result<Answer> {
                 sockets.send(socket, &piece)?;
             }
         }
+        Order::Flood {
+            socket,
+            piece,
+            times,
+        } => answer.count = sockets.flood(socket, &bytes(&piece)?, times)?,
+        Order::Hear { socket, until } => {
+            let (heard, is_over) = sockets.hear(socket, until)?;
+            answer.bytes = to_hex(&heard);
+            answer.is_over = is_over;
+        }
         Order::Receive { socket, bytes } => {
             answer.bytes = to_hex(&sockets.receive(socket, bytes)?);
         }
@@ -67,6 +77,7 @@ fn carry_out(sockets: &mut Sockets, order: Order) -> io::Result<Answer> {
             }
         }
         Order::Drain { socket } => answer.count = sockets.drain(socket)?,
+        Order::Finish { socket } => sockets.finish(socket)?,
         Order::Close { socket } => sockets.close(socket),
         Order::Abort { socket } => sockets.abort(socket)?,
     }

@@ -1,12 +1,11 @@
 //! The sockets, by number.
 
-use mesh_tests::http2::{flag, kind};
 use mesh_tests::peer::monotonic_ns;
-use mesh_tests::wire::{Dialling, Listening};
+use mesh_tests::wire::{Dialling, Listening, Until};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
 
@@ -84,6 +83,42 @@ impl Sockets {
         self.stream(socket)?.write_all(bytes)
     }
 
+    pub(crate) fn flood(&self, socket: usize, bytes: &[u8], times: u32) -> io::Result<u64> {
+        for sent in 0..times {
+            match self.send(socket, bytes) {
+                Ok(()) => {}
+                Err(error) if has_left(&error) => return Ok(sent.into()),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(times.into())
+    }
+
+    /// Reads whole frames; says whether the other end has left.
+    pub(crate) fn hear(&self, socket: usize, until: Until) -> io::Result<(Vec<u8>, bool)> {
+        let mut heard = Vec::new();
+        let mut left = until.count();
+        while left > 0 {
+            match self.frame(socket, &mut heard) {
+                Ok(head) => left = left.saturating_sub(until.progress(&head)),
+                Err(error) if has_left(&error) => return Ok((heard, true)),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok((heard, false))
+    }
+
+    /// Appends the next frame; gives its head.
+    fn frame(&self, socket: usize, heard: &mut Vec<u8>) -> io::Result<[u8; 9]> {
+        let mut head = [0; 9];
+        self.stream(socket)?.read_exact(&mut head)?;
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        let payload = self.receive(socket, length as usize)?;
+        heard.extend(head);
+        heard.extend(payload);
+        Ok(head)
+    }
+
     pub(crate) fn receive(&self, socket: usize, count: usize) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; count];
         self.stream(socket)?.read_exact(&mut bytes)?;
@@ -108,14 +143,8 @@ impl Sockets {
     /// Reads frames up to the next that ends a stream; gives the stream.
     fn await_end(&self, socket: usize) -> io::Result<u32> {
         loop {
-            let head = self.receive(socket, 9)?;
-            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
-            self.swallow(socket, length.into())?;
-            let ends = match head[3] {
-                kind::DATA | kind::HEADERS => head[4] & flag::END_STREAM != 0,
-                other => other == kind::RST_STREAM,
-            };
-            if ends {
+            let head = self.frame(socket, &mut Vec::new())?;
+            if Until::Ends(1).progress(&head) > 0 {
                 return Ok(u32::from_be_bytes([head[5], head[6], head[7], head[8]]));
             }
         }
@@ -141,6 +170,10 @@ impl Sockets {
         }
     }
 
+    pub(crate) fn finish(&self, socket: usize) -> io::Result<()> {
+        self.stream(socket)?.shutdown(Shutdown::Write)
+    }
+
     pub(crate) fn close(&mut self, socket: usize) {
         self.streams.remove(&socket);
     }
@@ -150,6 +183,14 @@ impl Sockets {
         self.close(socket);
         Ok(())
     }
+}
+
+/// Whether an error says that the other end has closed the connection.
+fn has_left(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
+    )
 }
 
 fn no_socket() -> io::Error {

@@ -1,0 +1,188 @@
+//! A caller of the proxy whose every byte a test decides, and calls of others that go on beside it.
+
+use crate::deadline::eventually;
+use crate::error::Result;
+use crate::heard::Heard;
+use crate::http2::{Block, client_begin, headers, message};
+use crate::load::{self, Call};
+use crate::network::{Families, Pod};
+use crate::process::Process;
+use crate::resident::Resident;
+use crate::route::Route;
+use crate::routed::{Routed, await_routed, reside};
+use crate::rpc::Implementation::Tonic;
+use crate::stage::{anywhere, path};
+use crate::wire::{Dialling, Until, Wire};
+use serde_json::Value;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// Bytes of a reply of 40 bytes.
+pub const REPLY: u64 = 45;
+
+/// The scene. Fields end in this order.
+#[derive(Debug)]
+pub struct Scene {
+    /// Two, so that there is one on each thread of a proxy that has two.
+    beside: [Beside; 2],
+    /// The hostile caller.
+    pub client: Wire,
+    _processes: Vec<Process>,
+    _other: Option<Pod>,
+    /// Agent and pods.
+    pub routed: Routed,
+}
+
+/// A call of somebody else in the same pod that goes on and on.
+#[derive(Debug)]
+pub struct Beside {
+    wire: Wire,
+    socket: usize,
+    heard: Heard,
+    replies: u64,
+}
+
+impl Scene {
+    /// Sets the scene; the server is a real one.
+    ///
+    /// # Errors
+    /// If the machine refuses.
+    pub fn open() -> Result<Self> {
+        Self::with(|_| Ok(None))
+    }
+
+    /// [`Scene::open`] with the calls beside in a pod of their own, whose connections to endpoints are its own too.
+    ///
+    /// # Errors
+    /// If the machine refuses.
+    pub fn open_apart() -> Result<Self> {
+        Self::with(|routed| {
+            let node = &routed.pair.node;
+            let network = &mut routed.pair.network;
+            let pod = network.add_pod(node.cgroup(), "other-0", Families::V4)?;
+            Ok(Some(pod))
+        })
+    }
+
+    fn with(other: impl FnOnce(&mut Routed) -> Result<Option<Pod>>) -> Result<Self> {
+        let everything = Route::grpc("everything", "load").rule(&Value::Null, &[("load", 1)]);
+        let mut routed = Routed::new(&everything.manifest())?;
+        let other = other(&mut routed)?;
+        let pair = &routed.pair;
+        let server = load::serve(Tonic, &pair.server, anywhere())?;
+        let pod = other.as_ref().unwrap_or(&pair.client);
+        let resident = reside(pod)?;
+        await_routed(&routed.agent, pod, pair.target())?;
+        let target = pair.target();
+        Ok(Self {
+            beside: [Beside::begin(pod, target)?, Beside::begin(pod, target)?],
+            client: Wire::start(&pair.client)?,
+            _processes: vec![server, resident],
+            _other: other,
+            routed,
+        })
+    }
+
+    /// Connects the hostile caller.
+    ///
+    /// # Errors
+    /// If the connection does not come about.
+    pub fn connect(&mut self) -> Result<usize> {
+        let target = self.routed.pair.target();
+        self.client.connect(target, Dialling::default())
+    }
+
+    /// The agent's memory.
+    #[must_use]
+    pub fn resident(&self) -> Resident {
+        Resident::of(self.routed.agent.id())
+    }
+
+    /// Everybody else goes on.
+    ///
+    /// # Errors
+    /// If a call beside gets no reply.
+    ///
+    /// # Panics
+    /// If one has ended.
+    pub fn others_go_on(&mut self, what: &str) -> Result {
+        for beside in &mut self.beside {
+            beside.goes_on(what)?;
+        }
+        Ok(())
+    }
+
+    /// Awaits that nothing is left but the calls beside.
+    ///
+    /// # Errors
+    /// If something is.
+    pub fn expect_nothing_left(&self) -> Result {
+        let left = self.beside.len() as u64;
+        for name in ["mesh_rpc_active", "mesh_connections_active"] {
+            eventually(name, Duration::from_secs(20), || {
+                let metrics = self
+                    .routed
+                    .agent
+                    .metrics()
+                    .map_err(|error| error.to_string())?;
+                match metrics.count(name, &[("path", "routed")]) {
+                    seen if seen == left => Ok(()),
+                    seen => Err(format!("{seen} instead of {left}")),
+                }
+            })?;
+        }
+        Ok(())
+    }
+}
+
+impl Beside {
+    fn begin(pod: &Pod, target: SocketAddr) -> Result<Self> {
+        let mut wire = Wire::start(pod)?;
+        let socket = wire.connect(target, Dialling::default())?;
+        let head = headers(1, false, Block::request_for(&path("Chat")).bytes());
+        wire.send(socket, &[&client_begin(), &head])?;
+        let mut beside = Self {
+            wire,
+            socket,
+            heard: Heard::new(),
+            replies: 0,
+        };
+        beside.goes_on("the beginning")?;
+        Ok(beside)
+    }
+
+    /// One message and its reply.
+    fn goes_on(&mut self, what: &str) -> Result {
+        self.wire
+            .send(self.socket, &[&message(1, false, &order(40, 0))])?;
+        self.replies += 1;
+        let until = Until::Data(REPLY);
+        self.wire.hear(self.socket, until, &mut self.heard)?;
+        let said = self.heard.on(1);
+        assert_eq!(said.data_bytes, self.replies * REPLY, "{what}: {said:?}");
+        assert!(!said.is_ended && said.reset.is_none(), "{what}: {said:?}");
+        Ok(())
+    }
+}
+
+/// What the server is asked for: replies of a size.
+#[must_use]
+pub fn order(reply_bytes: u32, replies: u8) -> [u8; load::ORDER_BYTES] {
+    let call = Call {
+        reply_bytes,
+        replies,
+        ..Call::unary("", 0)
+    };
+    call.order()
+}
+
+/// A whole unary request.
+#[must_use]
+pub fn get(stream: u32) -> Vec<u8> {
+    let block = Block::request_for(&path("Get"));
+    [
+        headers(stream, false, block.bytes()),
+        message(stream, true, &order(40, 1)),
+    ]
+    .concat()
+}
