@@ -1,4 +1,4 @@
-//! `cargo xtask fuzz`: the meter's decoder against full decoders, on inputs that a fuzzer makes.
+//! `cargo xtask fuzz`: the meter's decoder and the proxy's HTTP/2 against full implementations, on inputs that a fuzzer makes.
 
 use std::fs;
 use std::path::PathBuf;
@@ -25,7 +25,7 @@ struct Target {
     runs: u32,
 }
 
-const TARGETS: [Target; 2] = [
+const TARGETS: [Target; 4] = [
     Target {
         name: "stream",
         runs: 60_000,
@@ -33,6 +33,14 @@ const TARGETS: [Target; 2] = [
     Target {
         name: "calls",
         runs: 6_000,
+    },
+    Target {
+        name: "hpack",
+        runs: 20_000,
+    },
+    Target {
+        name: "http2",
+        runs: 10_000,
     },
 ];
 

@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use mesh_fuzz::{check_bytes, check_calls};
+use mesh_fuzz::{
+    check_blocks, check_bytes, check_calls, check_connection, check_frames, check_proxied,
+};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -37,6 +39,16 @@ fn the_corpus_of_calls_is_agreed_upon() {
     check_corpus("calls", check_calls);
 }
 
+#[test]
+fn the_corpus_of_header_blocks_is_agreed_upon() {
+    check_corpus("hpack", check_blocks);
+}
+
+#[test]
+fn the_corpus_of_the_proxy_s_connections_is_agreed_upon() {
+    check_corpus("http2", check_connection);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(500))]
 
@@ -48,5 +60,24 @@ proptest! {
     #[test]
     fn any_bytes_are_agreed_upon(bytes in vec(any::<u8>(), 0..300)) {
         check_bytes(&bytes);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
+    #[test]
+    fn any_header_blocks_are_agreed_upon(bytes in vec(any::<u8>(), 0..300)) {
+        check_blocks(&bytes);
+    }
+
+    #[test]
+    fn any_frames_leave_the_proxy_s_connections_legal_and_within_their_bounds(bytes in vec(any::<u8>(), 0..600)) {
+        check_frames(&bytes);
+    }
+
+    #[test]
+    fn the_proxy_s_connections_read_what_the_oracle_reads(bytes in vec(any::<u8>(), 0..600)) {
+        check_proxied(&bytes);
     }
 }
