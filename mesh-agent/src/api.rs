@@ -23,7 +23,9 @@ pub use problem::{Problem, Problems, Severity};
 pub use route::{RouteBackend, RouteRule, RoutedPort, Routes, RuleSet};
 pub use rpcs::{MethodTotals, RpcSide, Rpcs};
 pub use service::{Family, Port, Service, Services};
-pub use status::{Configuration, Count, Map, Meter, MeteredDirections, Program, Status};
+pub use status::{
+    Configuration, Count, Map, Meter, MeteredDirections, Program, ProxyActivity, Status,
+};
 pub use tap::{StatusFilter, TAPS_MAX, TapQuery, TappedRpc};
 
 /// Readers that are served at once. Bounds the admin server's connections and every queue of questions.

@@ -16,6 +16,7 @@
 mod error;
 mod log;
 mod proxy;
+mod pulse;
 mod settings;
 mod traces;
 
@@ -37,6 +38,7 @@ use crate::source::file::FileSource;
 use crate::tracer::{CallSource, Moment, RoutedCalls};
 use proxy::{ProxyThreads, RoutesInForce};
 use std::cell::RefCell;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -61,6 +63,8 @@ pub fn run(settings: &Settings) -> Result<(), AppError> {
     runtime.block_on(async {
         let mut signals = StopSignals::install().map_err(AppError::Runtime)?;
         let agent = Agent::start(settings).await?;
+        // Readers of manifests and of kernel objects are most of what has run.
+        kernel::release_code();
         agent.run(&mut signals).await
     })
 }
@@ -117,8 +121,7 @@ impl Agent {
             recording: sinks.choice.recording(),
             ..ProxySettings::default()
         };
-        let ended = call_source(Arc::clone(routes.shared()));
-        let calls = RoutedCalls::new(ended, sinks);
+        let calls = RoutedCalls::new(call_source(Arc::clone(routes.shared())), sinks);
         let (sampler, observe) =
             Sampler::start(|| measurements(observer, calls)).map_err(AppError::Thread)?;
         let proxy = ProxyThreads::start(proxy, &routes, settings.proxy_threads, proxy_settings)?;
@@ -133,17 +136,10 @@ impl Agent {
             losses: traces.losses.clone(),
             bypasses: proxy.bypasses.clone(),
             live: proxy.live.clone(),
+            proxy: Arc::clone(&routes.shared().figures),
         };
         let address = server.local_address().map_err(AppError::Runtime)?;
-        // Readers of manifests and of kernel objects are most of what has run.
-        kernel::release_code();
-        tracing::info!(
-            admin = %address,
-            cgroup = %settings.kernel.cgroup.display(),
-            pins = %pins.display(),
-            took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
-            "the mesh is in force"
-        );
+        announce(&settings.kernel, address, started.elapsed());
         Ok(Self {
             readiness,
             pins,
@@ -334,6 +330,16 @@ fn measurements(observer: Observer, calls: RoutedCalls) -> Measurements {
         maintain: Box::new(move |now| keeper.borrow_mut().maintain(now)),
         now: Instant::now,
     }
+}
+
+fn announce(kernel: &kernel::Settings, admin: SocketAddr, took: Duration) {
+    tracing::info!(
+        %admin,
+        cgroup = %kernel.cgroup.display(),
+        pins = %kernel.bpffs.display(),
+        took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+        "the mesh is in force"
+    );
 }
 
 fn info(settings: &Settings, degraded: Vec<String>, started: Instant) -> AgentInfo {

@@ -11,6 +11,7 @@ mod path;
 mod policy;
 mod policy_sections;
 mod policy_spec;
+mod reference;
 mod report;
 mod route;
 mod service;

@@ -12,6 +12,7 @@ mod head;
 pub mod hpack;
 mod limits;
 mod output;
+mod pieces;
 mod stream;
 
 pub use connection::{Connection, Piece, Unsent};
@@ -19,3 +20,7 @@ pub use cut::{Cut, ErrorCode};
 pub use head::Head;
 pub use limits::WireLimits;
 pub use output::Output;
+pub use pieces::Pieces;
+
+#[cfg(test)]
+mod tests;

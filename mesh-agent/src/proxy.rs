@@ -10,6 +10,7 @@ mod call;
 mod clock;
 mod connect;
 mod deliver;
+mod departed;
 mod destination;
 mod detect;
 mod exchange;
@@ -42,6 +43,7 @@ use crate::observe::{OpenCalls, Outcomes, Recording};
 use crate::resilience::RateLimiter;
 use crate::route::{RouteTable, RoutedPort, Rule};
 use arc_swap::ArcSwap;
+use departed::Departed;
 use limiters::Limiters;
 use session::Sessions;
 use std::net::SocketAddr;
@@ -63,8 +65,9 @@ pub struct ProxySettings {
 /// What all proxies of an agent share.
 #[derive(Debug)]
 pub struct Shared {
-    /// The routes in force; whoever replaces them calls [`Proxy::routes_changed`] of every proxy.
-    pub routes: ArcSwap<RouteTable>,
+    /// The routes in force.
+    routes: ArcSwap<RouteTable>,
+    departed: Departed,
     /// The Services that requests go to.
     pub destinations: Destinations,
     /// Calls that have ended.
@@ -82,12 +85,20 @@ impl Shared {
     pub fn new(outcomes_max: usize) -> Arc<Self> {
         Arc::new(Self {
             routes: ArcSwap::default(),
+            departed: Departed::default(),
             destinations: Destinations::default(),
             outcomes: Arc::new(Outcomes::new(outcomes_max)),
             open: Arc::default(),
             figures: Arc::default(),
             limiters: Limiters::default(),
         })
+    }
+
+    /// Puts routes into force, for one caller at a time; it calls [`Proxy::routes_changed`] of every proxy afterwards.
+    pub fn follow(&self, routes: Arc<RouteTable>) {
+        self.departed
+            .follow(&self.routes.load(), &routes, clock::now());
+        self.routes.store(routes);
     }
 }
 
@@ -131,6 +142,12 @@ impl Proxy {
 
     fn port(&self, requested: SocketAddr) -> Option<Arc<RoutedPort>> {
         self.shared.routes.load().port(requested).map(Arc::clone)
+    }
+
+    /// The port that a new connection was made to; it may not be routed any more since.
+    fn port_of_new(&self, requested: SocketAddr) -> Option<Arc<RoutedPort>> {
+        let departed = || self.shared.departed.port(requested, clock::now());
+        self.port(requested).or_else(departed)
     }
 
     /// After how long a caller's connection gets a GOAWAY, some tenth more or less so that not all do at once (gRFC A9).

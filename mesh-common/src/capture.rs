@@ -1,7 +1,7 @@
 //! Records of captured connections: from a routed service port to the agent's listener in the caller's network namespace.
 //!
 //! ```text
-//! connect4/6  LISTENERS[(namespace, family)] ── there ──► rewritten to the listener
+//! connect4/6  LISTENERS[(namespace, family)] ── there ──► rewritten to the listener, if HEARTBEAT says that its agent moves
 //!                        │ not there: direct, or ECONNREFUSED; the namespace is told of in ARRIVALS
 //! sock_ops    ORIGINS[(namespace, local address and port)] = what was asked for, before the SYN leaves
 //! agent       accepts, takes the origin
@@ -162,22 +162,40 @@ pub enum Bypass {
     NoListener = 0,
     /// The agent could not listen there.
     BindFailed = 1,
+    /// There is a listener, but its agent does not move: see [`is_moving`].
+    Stalled = 2,
 }
 
 impl Bypass {
     /// Number of reasons.
-    pub const COUNT: usize = 2;
+    pub const COUNT: usize = 3;
 
     /// Every reason with its label value, in order of its index.
     pub const ALL: [(Self, &'static str); Self::COUNT] = [
         (Self::NoListener, "no_listener"),
         (Self::BindFailed, "bind_failed"),
+        (Self::Stalled, "stalled"),
     ];
+}
+
+/// How old the agent's heartbeat may be, in ns: several times the pause between two, so that a busy machine is no dead agent.
+pub const HEARTBEAT_AGE_MAX_NS: u64 = 2_000_000_000;
+
+/// Whether an agent with this heartbeat takes connections; both times are of `CLOCK_MONOTONIC`, in ns, which stands still while
+/// the machine is suspended. Zero: it has not begun.
+#[inline(always)]
+#[must_use]
+pub const fn is_moving(heartbeat_ns: u64, now_ns: u64) -> bool {
+    // It may have been stored after the clock was read.
+    heartbeat_ns != 0 && now_ns.saturating_sub(heartbeat_ns) <= HEARTBEAT_AGE_MAX_NS
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Bypass, CallerEntry, IPV4, IPV6, ListenerKey, NAMESPACE_UNKNOWN, namespace_id};
+    use super::{
+        Bypass, CallerEntry, HEARTBEAT_AGE_MAX_NS, IPV4, IPV6, ListenerKey, NAMESPACE_UNKNOWN,
+        is_moving, namespace_id,
+    };
     use crate::address::{Address, SocketAddress};
     use proptest::prelude::proptest;
 
@@ -216,6 +234,22 @@ mod tests {
         for (index, (reason, _)) in Bypass::ALL.iter().enumerate() {
             assert_eq!(*reason as usize, index);
         }
+    }
+
+    #[test]
+    fn an_agent_moves_for_as_long_as_its_heartbeat_is_fresh() {
+        const NOW: u64 = 5 * HEARTBEAT_AGE_MAX_NS;
+        for (heartbeat, moves) in [
+            (NOW, true),
+            (NOW + 1, true),
+            (NOW - HEARTBEAT_AGE_MAX_NS, true),
+            (NOW - HEARTBEAT_AGE_MAX_NS - 1, false),
+            (1, false),
+            (0, false),
+        ] {
+            assert_eq!(is_moving(heartbeat, NOW), moves, "{heartbeat}");
+        }
+        assert!(!is_moving(0, 1), "just booted, and no agent yet");
     }
 
     proptest! {

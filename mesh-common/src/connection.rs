@@ -25,7 +25,7 @@ record! {
 
 record! {
     /// Counts for one (source, destination). All zero at creation; only ever added to.
-    pub struct ConnectionRow, size 552 {
+    pub struct ConnectionRow, size 560 {
         /// Connections established.
         pub opened: u64,
         /// Established connections that ended, by [`CloseReason`].

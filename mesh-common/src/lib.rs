@@ -33,7 +33,7 @@ pub mod table;
 /// Version of every record in this crate; the directory of the pins is named after it.
 ///
 /// Raised whenever a record or a map changes its layout or meaning.
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;
 
 /// `SO_MARK` of every socket the agent opens itself: the kernel programs leave such sockets alone.
 ///

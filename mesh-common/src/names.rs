@@ -63,6 +63,9 @@ pub const CONSUMERS: &str = "CONSUMERS";
 /// Hash `OriginKey` → `Origin`: connections to the proxy that it has not asked for yet. Writer: kernel (the agent removes
 /// those it has read).
 pub const ORIGINS: &str = "ORIGINS";
+/// Array of one `u64`: when all threads of the proxy moved last (`CLOCK_MONOTONIC`, ns), memory-mapped by the agent. Writer:
+/// agent.
+pub const HEARTBEAT: &str = "HEARTBEAT";
 /// Ring of `Arrival`. Writer: kernel.
 pub const ARRIVALS: &str = "ARRIVALS";
 /// Per-CPU array of counters (`u64`), indexed by [`crate::counter::Counter`]. Writer: kernel.
@@ -103,7 +106,7 @@ pub const METER_SKIPPED: &str = "METER_SKIPPED";
 pub const METER_MODES: &str = "METER_MODES";
 
 /// Every map, in the order in which `status` lists them. Map names are at most 15 bytes (`BPF_OBJ_NAME_LEN`).
-pub const MAPS: [&str; 34] = [
+pub const MAPS: [&str; 35] = [
     FRONTENDS,
     SERVICES,
     TABLE_ROWS,
@@ -120,6 +123,7 @@ pub const MAPS: [&str; 34] = [
     UNLISTENED,
     CONSUMERS,
     ORIGINS,
+    HEARTBEAT,
     ARRIVALS,
     COUNTERS,
     METER_OUT,

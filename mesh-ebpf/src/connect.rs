@@ -14,7 +14,7 @@ use aya_ebpf::programs::SockAddrContext;
 use aya_log_ebpf::debug;
 use mesh_common::address::{Address, SocketAddress};
 use mesh_common::affinity::{self, AffinityEntry, Finding, RememberedEndpoint, Tag};
-use mesh_common::capture::{Arrival, Bypass, ConsumerKey, ListenerKey};
+use mesh_common::capture::{self, Arrival, Bypass, ConsumerKey, ListenerKey};
 use mesh_common::connection::{ConnectError, ConnectionKey};
 use mesh_common::counter::Counter;
 use mesh_common::decide::{self, ConnectVerdict, PassReason, Routed, TableVerdict, Target};
@@ -207,7 +207,7 @@ fn to_service(call: &SocketCall, requested: &SocketAddress, service: u32) -> Con
 }
 
 /// What becomes of a connect to a routed service; `None`: the service is not routed for this caller, or there is no listener
-/// and it goes on directly.
+/// whose agent moves and it goes on directly.
 #[inline(always)]
 fn capture(
     call: &SocketCall,
@@ -229,35 +229,44 @@ fn capture(
         Routed::Always => {}
     }
     let key = ListenerKey::new(netns_cookie, &requested.address);
-    if let Some(port) = maps::capture::listener_port(&key) {
-        return Some(ConnectVerdict::Capture {
-            listener: key.address(port),
-            service: header.service,
-            destination: header.routed_destination,
-        });
-    }
-    bypass(call, header.routed_destination);
+    let reason = match maps::capture::listener_port(&key) {
+        Some(port) if is_agent_moving() => {
+            return Some(ConnectVerdict::Capture {
+                listener: key.address(port),
+                service: header.service,
+                destination: header.routed_destination,
+            });
+        }
+        Some(_) => Bypass::Stalled,
+        None => unlistened(netns_cookie),
+    };
+    tally::bypassed(&caller_key(call, header.routed_destination), reason);
     (header.flags & flag::CLOSED_ON_FAILURE != 0).then_some(ConnectVerdict::Refuse {
         destination: header.routed_destination,
         error: ConnectError::ConnectionRefused,
     })
 }
 
-/// Counts a connect that finds no listener, and has the agent open one if it has not tried.
+/// Whether the agent takes what comes to its listeners. They stay when it hangs.
 #[inline(always)]
-fn bypass(call: &SocketCall, destination: u32) {
-    let netns_cookie = call.netns_cookie();
-    let key = caller_key(call, destination);
+fn is_agent_moving() -> bool {
+    // SAFETY: has no preconditions.
+    let now_ns = unsafe { bpf_ktime_get_ns() };
+    capture::is_moving(maps::capture::heartbeat_ns(), now_ns)
+}
+
+/// Why there is no listener; has the agent open one if it has not tried.
+#[inline(always)]
+fn unlistened(netns_cookie: u64) -> Bypass {
     if maps::capture::is_unlistened(netns_cookie) {
-        tally::bypassed(&key, Bypass::BindFailed);
-        return;
+        return Bypass::BindFailed;
     }
-    tally::bypassed(&key, Bypass::NoListener);
     maps::capture::arrive(&Arrival {
         netns_cookie,
         process: (bpf_get_current_pid_tgid() >> 32) as u32,
         reserved: 0,
     });
+    Bypass::NoListener
 }
 
 /// Chooses an endpoint of a table that has some; `None`: the table is torn.

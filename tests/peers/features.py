@@ -7,6 +7,7 @@ import asyncio
 import collections
 import json
 import sys
+import urllib.parse
 
 import grpc
 
@@ -86,7 +87,9 @@ class Features(grpc.GenericRpcHandler):
         yield b"%d" % wanted
 
     async def Peer(self, _requests, context):
-        yield context.peer().removeprefix("ipv4:").removeprefix("ipv6:").encode()
+        # gRPC writes the brackets of IPv6 as in a URI.
+        peer = context.peer().removeprefix("ipv4:").removeprefix("ipv6:")
+        yield urllib.parse.unquote(peer).encode()
 
     async def FailFirst(self, requests, context):
         if "grpc-previous-rpc-attempts" not in dict(context.invocation_metadata()):

@@ -211,6 +211,32 @@ impl Agent {
         self.end(Signal::KILL)
     }
 
+    /// Sends it a signal, for a test that has something to do before its end.
+    ///
+    /// # Errors
+    /// If it has gone.
+    pub fn signal(&self, signal: Signal) -> Result {
+        self.process.signal(signal)
+    }
+
+    /// Waits for the end of an agent that was told to.
+    ///
+    /// # Errors
+    /// If it does not end in time; the error shows its log.
+    pub fn ended(mut self, limit: Duration) -> Result<ExitStatus> {
+        let late = match self.process.wait(limit) {
+            Ok(status) => return Ok(status),
+            Err(error) => error.to_string(),
+        };
+        self.process.signal(Signal::KILL)?;
+        self.process.wait(limit)?;
+        Err(Error::Program {
+            program: "mesh-agent run".to_owned(),
+            status: late,
+            stderr: self.log(),
+        })
+    }
+
     fn end(mut self, signal: Signal) -> Result<ExitStatus> {
         self.check_balance()?;
         self.process.signal(signal)?;

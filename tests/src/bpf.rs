@@ -8,7 +8,7 @@ use std::fs;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Ids of kernel objects, as `map_id`, `prog_id` and `link_id` in fdinfo name them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -115,6 +115,48 @@ impl Objects {
     }
 }
 
+/// Puts as many entries into a pinned hash as it takes, with keys that the mesh never has; gives how many.
+///
+/// # Errors
+/// If it is not pinned.
+pub fn stuff(bpffs: &Path, map: &str, key_bytes: usize, value_bytes: usize) -> Result<usize> {
+    let path = version_in_force(bpffs)?.join("maps").join(map);
+    let map = open_pin(&path).context(|| format!("open pin {}", path.display()))?;
+    let value = vec![0_u8; value_bytes];
+    for count in 0_usize.. {
+        let mut key = vec![0xff_u8; key_bytes];
+        key[..size_of::<usize>()].copy_from_slice(&count.to_ne_bytes());
+        let mut attribute = ElementAttribute {
+            map: u32::try_from(map.as_raw_fd()).expect("open"),
+            reserved: 0,
+            key: key.as_ptr() as u64,
+            value: value.as_ptr() as u64,
+            flags: 0,
+        };
+        match bpf(MAP_UPDATE_ELEM, &mut attribute) {
+            Ok(_) => {}
+            Err(error) if error.raw_os_error() == Some(libc::E2BIG) => return Ok(count),
+            Err(error) => return Err(error).context(|| format!("fill {}", path.display())),
+        }
+    }
+    Ok(usize::MAX)
+}
+
+/// The directory of the pins in force (`v` and a number); those that are still made have another name.
+pub(crate) fn version_in_force(bpffs: &Path) -> Result<PathBuf> {
+    let reading = || format!("read {}", bpffs.display());
+    for entry in fs::read_dir(bpffs).context(reading)? {
+        let entry = entry.context(reading)?;
+        let name = entry.file_name();
+        let number = name.to_str().and_then(|name| name.strip_prefix('v'));
+        if number.is_some_and(|number| number.parse::<u32>().is_ok()) {
+            return Ok(entry.path());
+        }
+    }
+    let none = io::Error::from(io::ErrorKind::NotFound);
+    Err(none).context(|| format!("find pins in {}", bpffs.display()))
+}
+
 /// A program of somebody else, attached the old way and without a flag, which forbids others at this cgroup and below.
 #[derive(Debug)]
 pub struct FlaglessProgram {
@@ -157,6 +199,7 @@ impl Drop for FlaglessProgram {
 }
 
 // Numbers of `enum bpf_cmd`, `bpf_prog_type` and `bpf_attach_type` in linux/bpf.h.
+const MAP_UPDATE_ELEM: libc::c_long = 2;
 const PROG_LOAD: libc::c_long = 5;
 const OBJ_GET: libc::c_long = 7;
 const PROG_ATTACH: libc::c_long = 8;
@@ -173,6 +216,16 @@ struct AttachAttribute {
     program: RawFd,
     attach_type: u32,
     flags: u32,
+}
+
+/// The members for one entry of a map.
+#[repr(C)]
+struct ElementAttribute {
+    map: u32,
+    reserved: u32,
+    key: u64,
+    value: u64,
+    flags: u64,
 }
 
 /// The part of `union bpf_attr` for `BPF_PROG_LOAD` up to `expected_attach_type`.

@@ -2,13 +2,11 @@
 //!
 //! The kernel makes a socket for each run, which all repetitions of the run share (`bpf_prog_test_run_skb`).
 
-use crate::bpf::{bpf, open_pin};
+use crate::bpf::{bpf, open_pin, version_in_force};
 use crate::error::{Context, Result};
-use std::fs;
-use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// `enum bpf_cmd` in `linux/bpf.h`.
 const PROG_TEST_RUN: libc::c_long = 10;
@@ -48,7 +46,7 @@ impl Program {
     /// # Errors
     /// If there is none.
     pub fn pinned(bpffs: &Path, name: &str) -> Result<Self> {
-        let version = only_version(bpffs)?;
+        let version = version_in_force(bpffs)?;
         let path = version.join("programs").join(name);
         open_pin(&path)
             .map(Self)
@@ -75,21 +73,6 @@ impl Program {
         // The kernel hands a cgroup's programs no Ethernet header, and gives zeros back for it.
         Ok((attribute.verdict, after.split_off(ETHERNET)))
     }
-}
-
-/// The directory of the pins in force (`v` and a number); those that are still made have another name.
-fn only_version(bpffs: &Path) -> Result<PathBuf> {
-    let reading = || format!("read {}", bpffs.display());
-    for entry in fs::read_dir(bpffs).context(reading)? {
-        let entry = entry.context(reading)?;
-        let name = entry.file_name();
-        let number = name.to_str().and_then(|name| name.strip_prefix('v'));
-        if number.is_some_and(|number| number.parse::<u32>().is_ok()) {
-            return Ok(entry.path());
-        }
-    }
-    let none = io::Error::from(io::ErrorKind::NotFound);
-    Err(none).context(|| format!("find pins in {}", bpffs.display()))
 }
 
 /// A TCP segment as it stands behind an Ethernet header.

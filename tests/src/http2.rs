@@ -84,6 +84,52 @@ pub fn head(length: u32, kind: u8, flags: u8, stream: u32) -> Vec<u8> {
     head
 }
 
+/// A frame that was received.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// Its type.
+    pub kind: u8,
+    /// Its flags.
+    pub flags: u8,
+    /// Its stream.
+    pub stream: u32,
+    /// What it carries.
+    pub payload: Vec<u8>,
+}
+
+impl Received {
+    /// Length of the payload, and the rest of a head.
+    #[must_use]
+    pub fn parse_head(head: [u8; HEAD_BYTES]) -> (usize, Self) {
+        let [a, b, c, kind, flags, stream @ ..] = head;
+        let received = Self {
+            kind,
+            flags,
+            stream: u32::from_be_bytes(stream) & (u32::MAX >> 1),
+            payload: vec![],
+        };
+        (u32::from_be_bytes([0, a, b, c]) as usize, received)
+    }
+
+    /// Whether it ends its stream.
+    #[must_use]
+    pub fn ends_stream(&self) -> bool {
+        matches!(self.kind, kind::DATA | kind::HEADERS) && self.flags & flag::END_STREAM != 0
+    }
+
+    /// The last stream and the error code of a GOAWAY.
+    #[must_use]
+    pub fn go_away(&self) -> Option<(u32, u32)> {
+        let payload: &[u8; 8] = self.payload.first_chunk()?;
+        let &[a, b, c, d, e, f, g, h] = payload;
+        let last = u32::from_be_bytes([a, b, c, d]) & (u32::MAX >> 1);
+        (self.kind == kind::GOAWAY).then_some((last, u32::from_be_bytes([e, f, g, h])))
+    }
+}
+
+/// Bytes of a frame's head.
+pub const HEAD_BYTES: usize = 9;
+
 /// What a client begins with: preface, empty SETTINGS, and a window that no test exhausts.
 #[must_use]
 pub fn client_begin() -> Vec<u8> {

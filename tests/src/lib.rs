@@ -1,8 +1,8 @@
 //! Support for behaviour tests: pods made of network namespaces and cgroups, agents, manifests and peers.
 //!
 //! Reading order: [`error`], [`deadline`], [`mounts`], then what a pod is made of ([`cgroup`], [`namespace`],
-//! [`process`], [`network`]), the agent and where it works ([`node`], [`agent`], [`config_dir`], [`manifest`],
-//! [`metrics`], [`balance`], [`http`]), those who talk through the mesh ([`peer`], [`rpc`], [`traced`], [`wire`] and [`heard`]; [`shop`] for the demo), the scene of
+//! [`process`], [`network`], [`sockets`]), the agent and where it works ([`node`], [`agent`], [`config_dir`], [`manifest`],
+//! [`metrics`], [`balance`], [`http`]), those who talk through the mesh ([`peer`], [`rpc`], [`steady`], [`traced`], [`wire`] and [`heard`]; [`shop`] for the demo), the scene of
 //! most tests ([`scene`]) and how results are judged ([`chi_square`], [`bpf`], [`collector`]).
 //!
 //! Nothing here leaves the machine: namespaces have no route out, and the host's own sockets stay on loopback.
@@ -16,6 +16,7 @@ pub mod cgroup;
 pub mod namespace;
 pub mod network;
 pub mod process;
+pub mod sockets;
 
 pub mod agent;
 pub mod balance;
@@ -38,9 +39,12 @@ pub mod prometheus;
 pub mod resident;
 pub mod rpc;
 pub mod shop;
+pub mod steady;
 pub mod traced;
 pub mod wire;
+pub mod witness;
 
+pub mod fleet;
 pub mod hostile;
 pub mod pair;
 pub mod relay;
@@ -49,6 +53,7 @@ pub mod scene;
 pub mod script;
 pub mod scripted;
 pub mod stage;
+pub mod witnessed;
 
 pub mod bpf;
 pub mod chi_square;

@@ -269,6 +269,13 @@ pub fn workload(name: &str, addresses: &[IpAddr]) -> String {
     )
 }
 
+/// The same manifests in another Kubernetes namespace than `shop`.
+#[must_use]
+pub fn moved_to(namespace: &str, manifests: &str) -> String {
+    let of = |namespace: &str| format!("\"namespace\": \"{namespace}\"");
+    manifests.replace(&of("shop"), &of(namespace))
+}
+
 /// Joins manifests into one file.
 #[must_use]
 pub fn documents(manifests: impl IntoIterator<Item = impl AsRef<str>>) -> String {

@@ -52,6 +52,23 @@ impl Route {
         self
     }
 
+    /// Moves it to another Kubernetes namespace, from which it goes on naming Services of `shop`: a consumer route (GEP-1294).
+    #[must_use]
+    pub fn of_consumers(mut self, namespace: &str) -> Self {
+        self.object["metadata"]["namespace"] = json!(namespace);
+        self.object["spec"]["parentRefs"][0]["namespace"] = json!("shop");
+        let rules = self.object["spec"]["rules"].as_array_mut();
+        for backend in rules
+            .into_iter()
+            .flatten()
+            .filter_map(|rule| rule["backendRefs"].as_array_mut())
+            .flatten()
+        {
+            backend["namespace"] = json!("shop");
+        }
+        self
+    }
+
     /// Adds a rule: its matches as they stand in the manifest, none for all requests, and backends with their weights, at
     /// port 80 unless [`Route::of_port`] was called before.
     #[must_use]

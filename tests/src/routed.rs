@@ -87,6 +87,22 @@ pub fn await_routed(agent: &Agent, pod: &Pod, target: SocketAddr) -> Result {
     })
 }
 
+/// Makes a connection that carries no byte, and says whether it is routed.
+///
+/// # Errors
+/// If it is not made.
+pub fn is_routed(pod: &Pod, target: SocketAddr) -> Result<bool> {
+    let report = Client::run(pod, &Dial::new([target]))?;
+    // Routed connections go to a listener on loopback.
+    let local = report.first_local.map(|local| local.ip().to_canonical());
+    local
+        .map(|local| local.is_loopback())
+        .ok_or_else(|| Error::Unreadable {
+            from: format!("a connection to {target}"),
+            answer: format!("{report:?}"),
+        })
+}
+
 /// Why connections were not routed.
 fn bypassed(metrics: &crate::metrics::Metrics) -> String {
     let reasons: Vec<_> = metrics

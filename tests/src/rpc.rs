@@ -34,7 +34,7 @@ pub enum Implementation {
 
 impl Implementation {
     /// The command that runs a verb of the implementation's program.
-    pub(crate) fn command(self, verb: &str) -> Result<Command> {
+    pub fn command(self, verb: &str) -> Result<Command> {
         match self {
             Self::Tonic => {
                 let mut command = Command::new(binary::peer("mesh-rpc")?);
@@ -59,13 +59,29 @@ impl Implementation {
         }
     }
 
-    /// Starts a server in a pod and waits until it listens. It ends when the value is dropped.
+    /// Starts a server in a pod and waits until it listens. `SIGTERM` has it finish what is under way and end; it ends at once
+    /// when the value is dropped.
     ///
     /// # Errors
     /// If the implementation is not installed or the address is taken.
     pub fn serve(self, pod: &Pod, listen: SocketAddr, identity: &str) -> Result<Process> {
+        self.serve_slowly(pod, listen, identity, Duration::ZERO)
+    }
+
+    /// [`Implementation::serve`], each answer after `delay`.
+    ///
+    /// # Errors
+    /// As [`Implementation::serve`].
+    pub fn serve_slowly(
+        self,
+        pod: &Pod,
+        listen: SocketAddr,
+        identity: &str,
+        delay: Duration,
+    ) -> Result<Process> {
         let mut command = self.command("serve")?;
-        command.args([&listen.to_string(), identity]);
+        let delay_ms = delay.as_millis().to_string();
+        command.args([&listen.to_string(), identity, &delay_ms]);
         let server = pod.spawn(command)?;
         server.line(LIMIT)?;
         Ok(server)
@@ -106,6 +122,10 @@ pub struct Calls {
     pub answers: BTreeMap<String, u64>,
     /// Calls that failed, by what went wrong.
     pub failures: BTreeMap<String, u64>,
+    /// Calls that the client itself gave up unsent, because their connection was about to end, and made again: hyper leaves that
+    /// to its user, and tonic does not do it.
+    #[serde(default)]
+    pub unsent: u64,
     /// `getpeername` of the first channel, where the implementation lets one see it.
     pub peer: Option<SocketAddr>,
 }

@@ -7,6 +7,7 @@ pub use order::{Answer, Dialling, Listening, Order, Until, from_hex, to_hex};
 use crate::binary;
 use crate::error::{Error, Result};
 use crate::heard::Heard;
+use crate::http2::{HEAD_BYTES, Received};
 use crate::network::Pod;
 use crate::process::Process;
 use std::net::SocketAddr;
@@ -112,6 +113,19 @@ impl Wire {
     pub fn receive(&mut self, socket: usize, bytes: usize) -> Result<Vec<u8>> {
         let answer = self.ask(&Order::Receive { socket, bytes })?;
         Ok(from_hex(&answer.bytes).unwrap_or_default())
+    }
+
+    /// Reads a frame of HTTP/2.
+    ///
+    /// # Errors
+    /// If none comes.
+    pub fn frame(&mut self, socket: usize) -> Result<Received> {
+        let head = self.receive(socket, HEAD_BYTES)?;
+        let (length, mut received) = Received::parse_head(head.try_into().unwrap_or_default());
+        if length > 0 {
+            received.payload = self.receive(socket, length)?;
+        }
+        Ok(received)
     }
 
     /// Reads and counts so many bytes.

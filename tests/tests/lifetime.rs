@@ -66,7 +66,7 @@ fn unload_leaves_no_program_link_map_pin_or_cgroup() -> Result {
     let agent = scene.node.start_agent(&[])?;
     let made = objects(&agent, scene.node.bpffs())?;
     assert_eq!(made.programs.len(), 8, "{made:?}");
-    assert!(made.links.len() >= 8 && made.maps.len() >= 34, "{made:?}");
+    assert!(made.links.len() >= 8 && made.maps.len() >= 35, "{made:?}");
     assert_eq!(Client::run(&scene.caller, &dial(10))?.connected, 10);
     let status = agent.terminate()?;
     assert_eq!(status.code(), Some(0), "a graceful exit");

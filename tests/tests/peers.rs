@@ -16,6 +16,10 @@ const START_LIMIT: Duration = Duration::from_secs(20);
 /// How long a program may be silent: h2spec waits two seconds for what must not come.
 const SILENCE_LIMIT: Duration = Duration::from_secs(60);
 
+/// How long nothing is said: as `grpc-go`'s server has it by default, it takes a PING every five minutes and none that is
+/// sent while no call is open, and says GOAWAY to who sends a third one too many.
+const SILENCE: Duration = Duration::from_secs(610);
+
 /// The cases that need no TLS and no account.
 const CASES: [&str; 14] = [
     "empty_unary",
@@ -49,7 +53,12 @@ fn h2spec(arguments: &[&str]) -> Result<String> {
         .args(["--port", &target.port().to_string()])
         .args(arguments);
     let tests = routed.pair.client.spawn(command)?;
-    Ok(tests.rest(SILENCE_LIMIT)?.join("\n"))
+    let report = tests.rest(SILENCE_LIMIT)?.join("\n");
+    // The page was asked for by the proxy: bytes that are relayed are no connection of its pool.
+    let opened = routed.agent.metrics()?;
+    let opened = opened.count("mesh_upstream_connection_opened_total", &[]);
+    assert!(opened > 0, "h2spec has met the page's server alone");
+    Ok(report)
 }
 
 fn assert_clean(report: &str) {
@@ -73,18 +82,31 @@ fn strict_h2spec_finds_nothing_in_the_proxy() -> Result {
     Ok(())
 }
 
-#[test]
-fn all_of_grpc_s_interoperability_cases_pass_through_the_proxy() -> Result {
+/// A routed pair of pods, and gRPC's own server as grpc-go has it by default. Fields end in this order.
+struct Interop {
+    _server: Process,
+    routed: Routed,
+}
+
+fn interop() -> Result<Interop> {
     let route = Route::grpc("interop", "load").rule(&Value::Null, &[("load", 1)]);
     let routed = Routed::new(&route.manifest())?;
     let mut command = Command::new(binary::go_program("server")?);
     command.args(["--port", &TARGET_PORT.to_string()]);
-    let _server = routed.pair.server.spawn(command)?;
+    let server = routed.pair.server.spawn(command)?;
     routed.pair.server.await_listening(routed.pair.endpoint())?;
+    Ok(Interop {
+        _server: server,
+        routed,
+    })
+}
 
+#[test]
+fn all_of_grpc_s_interoperability_cases_pass_through_the_proxy() -> Result {
+    let Interop { routed, .. } = &interop()?;
     let mut failed = Vec::new();
     for case in CASES {
-        let mut client = interop_client(&routed, case)?;
+        let mut client = interop_client(routed, case)?;
         let status = client.wait(SILENCE_LIMIT)?;
         if !status.success() {
             failed.push(case);
@@ -94,6 +116,30 @@ fn all_of_grpc_s_interoperability_cases_pass_through_the_proxy() -> Result {
     let labels = [("path", "routed")];
     let metrics = routed.agent.metrics()?;
     assert!(metrics.count("rpc_client_call_duration_seconds_count", &labels) > 0);
+    Ok(())
+}
+
+#[test]
+fn an_idle_connection_and_a_silent_stream_survive_ten_minutes() -> Result {
+    let seconds = SILENCE.as_secs().to_string();
+    let silent = |case: &str| -> Result<(Process, Interop)> {
+        let interop = interop()?;
+        let pair = &interop.routed.pair;
+        let mut command = Command::new(binary::peer("mesh-rpc")?);
+        command.args(["silence", case, &pair.target().to_string(), &seconds]);
+        Ok((pair.client.spawn(command)?, interop))
+    };
+    // One beside the other, each with a connection to a server of its own.
+    let mut scenes = [(silent("connection")?, 2), (silent("stream")?, 1)];
+    for ((client, Interop { routed, .. }), calls) in &mut scenes {
+        let status = client.wait(SILENCE + SILENCE_LIMIT)?;
+        assert!(status.success(), "{status}; it says why above");
+        let ok = [("path", "routed"), ("rpc_status_code", "OK")];
+        let name = "rpc_client_call_duration_seconds_count";
+        routed.agent.expect(name, &ok, *calls)?;
+        let name = "mesh_upstream_connection_opened_total";
+        routed.agent.expect(name, &[], 1)?;
+    }
     Ok(())
 }
 

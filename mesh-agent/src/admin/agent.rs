@@ -1,13 +1,15 @@
 //! Where the admin server finds its answers.
 
-use crate::api::{Map, Meter, Status};
+use crate::api::{Map, Meter, ProxyActivity, Status};
 use crate::export::prometheus::{self, Exposition};
 use crate::export::read_process;
 use crate::lifecycle::Readiness;
 use crate::observe::{Bypasses, LiveSource, Losses, MapFill, Progress};
+use crate::proxy::ProxyFigures;
 use crate::reconcile::{Inquiries, NoAnswer};
 use crate::sampler::{NoReading, Sampler};
 use crate::tracer::{Taps, TooManyTaps};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// What does not change while the agent runs.
@@ -50,6 +52,8 @@ pub struct Readers {
     pub bypasses: Bypasses,
     /// What the proxy is in the middle of.
     pub live: LiveSource,
+    /// What the proxy has under way.
+    pub proxy: Arc<ProxyFigures>,
 }
 
 /// Why a request has no answer now; asking again may help.
@@ -103,6 +107,10 @@ impl Readers {
             programs: overview.programs,
             maps: snapshot.maps.iter().map(Map::from).collect(),
             meter: Meter::from(&snapshot.rpcs),
+            proxy: ProxyActivity {
+                connections: self.proxy.sessions(),
+                requests: self.proxy.calls(),
+            },
             configuration: overview.configuration,
         })
     }

@@ -89,6 +89,7 @@ impl Bench {
             losses: Losses::default(),
             bypasses: Bypasses::default(),
             live: LiveSource::new(live),
+            proxy: Arc::default(),
         };
         let (stop, stopping) = watch::channel(false);
         let server = AdminServer::bind("127.0.0.1:0".parse().unwrap(), false)

@@ -29,6 +29,9 @@ pub struct Status {
     pub maps: Vec<Map>,
     /// The meter of RPCs.
     pub meter: Meter,
+    /// The proxy of routed connections.
+    #[serde(default)]
+    pub proxy: ProxyActivity,
     /// The configuration.
     pub configuration: Configuration,
 }
@@ -123,6 +126,15 @@ pub struct Meter {
     pub directions: Vec<MeteredDirections>,
     /// Why something was not metered, where that has happened.
     pub skipped: Vec<Count>,
+}
+
+/// What the proxy has under way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProxyActivity {
+    /// Callers' connections that speak HTTP/2.
+    pub connections: u64,
+    /// Requests on them that have not ended, gRPC or not.
+    pub requests: u64,
 }
 
 /// A count and what of.

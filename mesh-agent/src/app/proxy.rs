@@ -2,6 +2,7 @@
 //! those that serve.
 
 use super::AppError;
+use super::pulse::Pulse;
 use crate::kernel::{
     KernelError, ListenerChange, Listeners, MakeUpstream, Origins, ProxyParts, UpstreamOrder, Waker,
 };
@@ -53,7 +54,7 @@ impl RoutesInForce {
 
     /// Puts routes into force.
     pub(super) fn set(&self, routes: Arc<RouteTable>) {
-        self.shared.routes.store(routes);
+        self.shared.follow(routes);
         self.changed.send_replace(());
     }
 }
@@ -89,7 +90,9 @@ impl ProxyThreads {
             upstream,
             make_upstream,
             callers,
+            heartbeat,
         } = parts;
+        let threads = threads.max(1);
         let bypasses = Bypasses::default();
         let shared = Arc::clone(&routes.shared);
         let live = LiveSource::new(move || Live {
@@ -101,12 +104,13 @@ impl ProxyThreads {
         }));
         let spoken = Arc::<Spoken>::default();
         let (changes, told) = mpsc::unbounded_channel();
-        let (hands, inlets): (Vec<Hand>, Vec<Inlet>) =
-            (0..threads.max(1)).map(|_| Hand::new()).unzip();
+        let (hands, inlets): (Vec<Hand>, Vec<Inlet>) = (0..threads).map(|_| Hand::new()).unzip();
+        // Before there is a listener.
+        let pulse = Pulse::new(heartbeat, threads);
         let mut acceptor = Some(Acceptor::new(told, origin(origins), hands));
         let drain = Drain::new();
         let mut workers = Vec::new();
-        for inlet in inlets {
+        for (number, inlet) in inlets.into_iter().enumerate() {
             let shared = Arc::clone(&routes.shared);
             let thread = ProxyThread {
                 serving: Serving {
@@ -119,6 +123,8 @@ impl ProxyThreads {
                 acceptor: acceptor.take(),
                 changed: routes.changed.subscribe(),
                 drain: drain.watch(),
+                pulse: Arc::clone(&pulse),
+                number,
             };
             let worker = Worker::spawn("proxy", move || thread.run());
             workers.push(worker.map_err(AppError::Thread)?);
@@ -196,6 +202,9 @@ struct ProxyThread {
     acceptor: Option<Acceptor>,
     changed: watch::Receiver<()>,
     drain: DrainWatch,
+    pulse: Arc<Pulse>,
+    /// Which of the threads it is.
+    number: usize,
 }
 
 impl ProxyThread {
@@ -206,6 +215,8 @@ impl ProxyThread {
             acceptor,
             mut changed,
             drain,
+            pulse,
+            number,
         } = self;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -227,6 +238,7 @@ impl ProxyThread {
             tokio::select! {
                 _ = serving => {}
                 () = async { following.await; std::future::pending().await } => {}
+                () = pulse.keep(number) => {}
             }
         });
         Ok(())
@@ -242,8 +254,13 @@ fn listen(
         let change = match change {
             ListenerChange::Opened {
                 netns_cookie,
+                address,
                 listener,
-            } => Listening::Opened(netns_cookie, listener),
+            } => Listening::Opened {
+                netns: netns_cookie,
+                address,
+                listener,
+            },
             ListenerChange::Closed { netns_cookie } => Listening::Closed(netns_cookie),
         };
         // Nobody listens only once the agent is about to end.

@@ -3,7 +3,7 @@
 use super::table::{Column, Table};
 use super::{AdminArgument, CommandError, OutputFormat, Verdict, client};
 use crate::api::quantity::{bytes, count, duration};
-use crate::api::{Configuration, Count, Map, Meter, Status};
+use crate::api::{Configuration, Count, Map, Meter, ProxyActivity, Status};
 use mesh_common::names;
 use std::fmt::{self, Write as _};
 
@@ -50,6 +50,7 @@ fn write_text(text: &mut String, status: &Status, width: Option<usize>) -> fmt::
     writeln!(text, "pins     {}", status.pins)?;
     write_configuration(text, &status.configuration)?;
     write_meter(text, &status.meter)?;
+    write_proxy(text, status.proxy)?;
     write_programs(text, status, width)?;
     write_maps(text, status, width)?;
     write_problems(text, &status.configuration)
@@ -80,6 +81,16 @@ fn write_configuration(text: &mut String, configuration: &Configuration) -> fmt:
         count(*errors, "error"),
         count(*warnings, "warning"),
         count(*rejected, "object"),
+    )
+}
+
+fn write_proxy(text: &mut String, proxy: ProxyActivity) -> fmt::Result {
+    let of = |number: u64, what| count(usize::try_from(number).unwrap_or(usize::MAX), what);
+    let connections = of(proxy.connections, "connection");
+    writeln!(
+        text,
+        "proxy    {connections}, {} under way",
+        of(proxy.requests, "request")
     )
 }
 

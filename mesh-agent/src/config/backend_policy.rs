@@ -3,11 +3,28 @@
 use super::duration::{EXPECTED, parse_duration};
 use super::metadata::{Texts, created_s};
 use super::path::FieldPath;
+use super::reference::Reference;
 use super::report::Report;
 use super::route::Manifest;
 use crate::model::{BackendSections, Policy, PolicyAim, PolicyTarget, RetryBudget};
-use gateway_api::apis::experimental::xbackendtrafficpolicies::XBackendTrafficPolicySpec;
+use gateway_api::apis::experimental::xbackendtrafficpolicies::{
+    XBackendTrafficPolicyRetryConstraint, XBackendTrafficPolicySpec,
+    XBackendTrafficPolicyTargetRefs,
+};
+use std::ops::RangeInclusive;
 use std::time::Duration;
+
+/// Targets of one policy, as Gateway API has it.
+const TARGETS_MAX: usize = 16;
+
+/// `budget.percent` where none is given, as Gateway API has it.
+const PERCENT: u32 = 20;
+
+/// The largest `minRetryRate.count`, as Gateway API has it.
+const RETRIES_MIN_MAX: u32 = 1_000_000;
+
+/// The longest `interval`, as Gateway API has it.
+const INTERVAL_MAX: Duration = Duration::from_secs(3_600);
 
 /// Reduces an XBackendTrafficPolicy to a policy that only sets the budget of retries.
 pub(super) fn convert(
@@ -22,83 +39,112 @@ pub(super) fn convert(
         let path = path.field("sessionPersistence");
         report.warn(&path, "not implemented in the mesh, has no effect", remedy);
     }
+    let policy = Policy {
+        created_s: created_s(&policy.metadata),
+        targets: targets(&spec.target_refs, texts, report),
+        backend: BackendSections {
+            retry_budget: spec
+                .retry_constraint
+                .as_ref()
+                .map(|constraint| budget(constraint, report)),
+            ..BackendSections::default()
+        },
+        ..Policy::default()
+    };
+    if policy.sections().next().is_none() {
+        let remedy = "add spec.retryConstraint; `{}` stands for its defaults";
+        let message = "the policy has no retryConstraint and no effect";
+        report.warn(&path, message, remedy);
+    }
+    policy
+}
+
+fn targets(
+    given: &[XBackendTrafficPolicyTargetRefs],
+    texts: &mut Texts,
+    report: &mut Report<'_, '_>,
+) -> Vec<PolicyTarget> {
+    let path = FieldPath::of("spec.targetRefs");
+    if given.is_empty() {
+        let remedy = "name at least one Service: {group: \"\", kind: Service, name: …}";
+        report.error(&path, "the policy targets nothing", remedy);
+    }
+    if given.len() > TARGETS_MAX {
+        let message = format!("{} targets, more than {TARGETS_MAX}", given.len());
+        report.error(&path, &message, "write several policies");
+    }
     let mut targets = Vec::new();
-    for (index, target) in spec.target_refs.iter().enumerate() {
+    for (index, target) in given.iter().enumerate() {
+        let at = path.index(index);
+        let form = Reference {
+            group: Some(&target.group),
+            kind: Some(&target.kind),
+            name: &target.name,
+            ..Reference::default()
+        };
+        form.check(&at, report);
+        if given[..index].contains(target) {
+            report.error(
+                &at,
+                "a second reference to the same object",
+                "name each target once",
+            );
+        }
         if matches!((&*target.group, &*target.kind), ("" | "core", "Service")) {
             let to = PolicyAim::Service(texts.share(&target.name), None);
             targets.push(PolicyTarget { to, index });
         } else {
-            let at = path.field("targetRefs").index(index);
             let remedy = "target a Service (group \"\")";
             report.error(&at, "the policy cannot target this kind", remedy);
         }
     }
-    if spec.target_refs.is_empty() {
-        let remedy = "name at least one Service: {group: \"\", kind: Service, name: …}";
-        report.error(
-            &path.field("targetRefs"),
-            "the policy targets nothing",
-            remedy,
-        );
-    }
-    Policy {
-        created_s: created_s(&policy.metadata),
-        targets,
-        backend: BackendSections {
-            retry_budget: Some(budget(spec, report)),
-            ..BackendSections::default()
-        },
-        ..Policy::default()
-    }
+    targets
 }
 
-fn budget(spec: &XBackendTrafficPolicySpec, report: &mut Report<'_, '_>) -> RetryBudget {
+fn budget(spec: &XBackendTrafficPolicyRetryConstraint, report: &mut Report<'_, '_>) -> RetryBudget {
     let defaults = RetryBudget::default();
-    let constraint = spec.retry_constraint.as_ref();
-    let budget = constraint.and_then(|constraint| constraint.budget.as_ref());
-    let rate = constraint.and_then(|constraint| constraint.min_retry_rate.as_ref());
     let path = FieldPath::of("spec.retryConstraint");
-    let mut number = |value: Option<i64>, at: FieldPath, max: u32, default: u32| {
-        let read = value.map(|value| u32::try_from(value).ok().filter(|value| *value <= max));
-        if read == Some(None) {
-            let remedy = format!("use a number from 0 to {max}");
+    let (budget_at, rate_at) = (path.field("budget"), path.field("minRetryRate"));
+    let (budget, rate) = (spec.budget.as_ref(), spec.min_retry_rate.as_ref());
+    let mut number = |value: Option<i64>, at: FieldPath, range: RangeInclusive<u32>| {
+        let value = value?;
+        let read = u32::try_from(value)
+            .ok()
+            .filter(|value| range.contains(value));
+        if read.is_none() {
+            let remedy = format!("use a number from {} to {}", range.start(), range.end());
             report.error(&at, "out of range", &remedy);
         }
-        read.flatten().unwrap_or(default)
+        read
     };
     let percent = number(
         budget.and_then(|b| b.percent),
-        path.field("budget").field("percent"),
-        100,
-        20,
+        budget_at.field("percent"),
+        0..=100,
     );
-    let count_at = path.field("minRetryRate").field("count");
-    let retries_min = number(
-        rate.and_then(|rate| rate.count),
-        count_at,
-        1_000_000,
-        defaults.retries_min,
+    let count = number(
+        rate.and_then(|r| r.count),
+        rate_at.field("count"),
+        1..=RETRIES_MIN_MAX,
     );
-    let mut interval = |text: Option<&str>, field: &str, default: Duration| {
-        let read = text.map(|text| parse_duration(text).filter(|time| !time.is_zero()));
-        if read == Some(None) {
-            let at = path.field(field).field("interval");
-            report.error(&at, "no duration above zero", &format!("use {EXPECTED}"));
+    let mut interval = |text: Option<&str>, at: &FieldPath, least: Duration| {
+        let text = text?;
+        let read = parse_duration(text).filter(|time| (least..=INTERVAL_MAX).contains(time));
+        if read.is_none() {
+            let remedy = format!("use {EXPECTED}, {least:?} at least and an hour at most");
+            report.error(&at.field("interval"), "no interval", &remedy);
         }
-        read.flatten().unwrap_or(default)
+        read
     };
+    let budget_interval = budget.and_then(|b| b.interval.as_deref());
+    let rate_interval = rate.and_then(|r| r.interval.as_deref());
+    let second = Duration::from_secs(1);
+    let interval_of_budget = interval(budget_interval, &budget_at, second);
+    let interval_of_rate = interval(rate_interval, &rate_at, Duration::from_millis(1));
     RetryBudget {
-        percent: f64::from(percent),
-        interval: interval(
-            budget.and_then(|b| b.interval.as_deref()),
-            "budget",
-            defaults.interval,
-        ),
-        retries_min,
-        retries_min_interval: interval(
-            rate.and_then(|rate| rate.interval.as_deref()),
-            "minRetryRate",
-            defaults.retries_min_interval,
-        ),
+        percent: f64::from(percent.unwrap_or(PERCENT)),
+        interval: interval_of_budget.unwrap_or(defaults.interval),
+        retries_min: count.unwrap_or(defaults.retries_min),
+        retries_min_interval: interval_of_rate.unwrap_or(defaults.retries_min_interval),
     }
 }

@@ -14,6 +14,9 @@ pub(super) const DEFAULT_NAMESPACE: &str = "default";
 /// Longest name Kubernetes accepts (RFC 1123 subdomain).
 const NAME_LENGTH_MAX: usize = 253;
 
+/// Longest name of a namespace (RFC 1123 label).
+const LABEL_LENGTH_MAX: usize = 63;
+
 /// What a document says it is.
 pub(super) struct Header<'a> {
     /// `apiVersion`.
@@ -56,22 +59,30 @@ pub(super) fn check_name(label: &ObjectLabel, report: &mut Report<'_, '_>) {
     } else if !is_dns_name(&label.name) {
         report.error(&FieldPath::of("metadata.name"), "no valid name", remedy);
     }
-    if !label.namespace.is_empty() && !is_dns_name(&label.namespace) {
+    if !label.namespace.is_empty() && !is_dns_label(&label.namespace) {
         let path = FieldPath::of("metadata.namespace");
+        let remedy =
+            "use at most 63 of a-z, 0-9 and `-`, beginning and ending with a letter or digit";
         report.error(&path, "no valid namespace", remedy);
     }
 }
 
-/// Whether a text is a DNS name (RFC 1123), as names of objects, namespaces, rules and ports are.
+/// Whether a text is a DNS name (RFC 1123), as names of objects and rules are. Its parts may be as long as all of it.
 pub(super) fn is_dns_name(name: &str) -> bool {
-    let is_edge = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
-    let bytes = name.as_bytes();
-    bytes.len() <= NAME_LENGTH_MAX
-        && is_edge(bytes.first())
-        && is_edge(bytes.last())
-        && bytes
-            .iter()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'.'))
+    name.len() <= NAME_LENGTH_MAX && name.split('.').all(is_dns_part)
+}
+
+/// Whether a text is a DNS label (RFC 1123), as names of namespaces are.
+pub(super) fn is_dns_label(name: &str) -> bool {
+    name.len() <= LABEL_LENGTH_MAX && is_dns_part(name)
+}
+
+fn is_dns_part(part: &str) -> bool {
+    let is_inner = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-';
+    let bytes = part.as_bytes();
+    bytes.iter().all(is_inner)
+        && bytes.first().is_some_and(|b| *b != b'-')
+        && bytes.last().is_some_and(|b| *b != b'-')
 }
 
 /// When an object was created, in seconds since 1970.

@@ -240,6 +240,7 @@ impl Sections<'_, '_, '_> {
             attempts,
             codes: section.codes.as_deref().map_or(defaults.codes, code_set),
             http_codes: defaults.http_codes,
+            retries_cuts: defaults.retries_cuts,
             backoff_base,
             backoff_max,
         }

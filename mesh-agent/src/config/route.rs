@@ -13,12 +13,18 @@ mod rule;
 pub(super) use self::grpc::convert as convert_grpc;
 pub(super) use self::http::convert as convert_http;
 
-use super::metadata::Texts;
+use super::metadata::{Texts, is_dns_name};
 use super::path::FieldPath;
 use super::report::Report;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Deserialize;
 use std::sync::Arc;
+
+/// `hostnames` of one route, as Gateway API has it.
+const HOSTNAMES_MAX: usize = 16;
+
+/// Longest of them, its wildcard included.
+const HOSTNAME_LENGTH_MAX: usize = 253;
 
 /// A route as manifests write it.
 #[derive(Debug, Deserialize)]
@@ -69,18 +75,30 @@ impl<'x, 'r, 'a> Draft<'x, 'r, 'a> {
         }
     }
 
-    /// Reports what only gateways act on.
-    fn warn_of_gateway(&mut self, has_hostnames: bool, uses_gateways: bool) {
-        let path = FieldPath::of("spec");
-        for (is_there, field) in [
-            (has_hostnames, "hostnames"),
-            (uses_gateways, "useDefaultGateways"),
-        ] {
-            if is_there {
-                let message = "not implemented in the mesh, has no effect: a route holds for its Services under any name";
-                let remedy = "remove it, or do not rely on it";
-                self.report.warn(&path.field(field), message, remedy);
+    /// Reports `hostnames`, which only gateways act on, and what the API server would refuse of them.
+    fn hostnames(&mut self, names: Option<&[String]>) {
+        self.warn_of_gateway(names.is_some(), "hostnames");
+        let path = FieldPath::of("spec.hostnames");
+        let names = names.unwrap_or_default();
+        self.check_length(names.len(), HOSTNAMES_MAX, &path);
+        for (index, name) in names.iter().enumerate() {
+            if name.len() > HOSTNAME_LENGTH_MAX
+                || !is_dns_name(name.strip_prefix("*.").unwrap_or(name))
+            {
+                let remedy = "use a name like shop.example or *.example";
+                self.report
+                    .error(&path.index(index), "no host name", remedy);
             }
+        }
+    }
+
+    /// Reports a field that only gateways act on.
+    fn warn_of_gateway(&mut self, is_there: bool, field: &str) {
+        if is_there {
+            let message = "not implemented in the mesh, has no effect: a route holds for its Services under any name";
+            let path = FieldPath::of("spec").field(field);
+            self.report
+                .warn(&path, message, "remove it, or do not rely on it");
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod policy;
 mod route;
+mod schema;
 
 use super::{FILE_SIZE_MAX, parse_file, refuse_large_file};
 use crate::model::{Body, Kind, ParsedFile, Severity};

@@ -134,7 +134,7 @@ instruments! {
     RETRANSMITS: Counter "mesh_connection_retransmits", None, FLOW,
         "TCP segments sent again, open connections included.";
     BYPASS: Counter "mesh_bypass", None, SERVICE_AND_REASON,
-        "Connections to routed services that the proxy did not route: no_listener, bind_failed (direct, or refused), not_http2 (relayed as bytes, or refused).";
+        "Connections to routed services that the proxy did not route: no_listener, bind_failed, stalled: the agent hangs (direct, or refused), not_http2 (relayed as bytes, or refused).";
     CLIENT_CALLS: Histogram "rpc_client_call_duration", Some(Unit::Seconds), CLIENT_CALL,
         "Time from the request's headers to the end of the response, for calls by clients on this node.";
     SERVER_CALLS: Histogram "rpc_server_call_duration", Some(Unit::Seconds), SERVER_CALL,

@@ -55,13 +55,10 @@ impl Code {
         Self::ALL.get(index).copied().unwrap_or(Self::Unknown)
     }
 
-    /// The status of a `grpc-status` header; what is no number is [`Code::Unknown`].
+    /// The status of a `grpc-status` header; what is no number, without a sign, is [`Code::Unknown`].
     #[must_use]
     pub fn parse(value: &[u8]) -> Self {
-        let number = std::str::from_utf8(value)
-            .ok()
-            .and_then(|text| text.parse().ok());
-        number.map_or(Self::Unknown, Self::of)
+        number(value).map_or(Self::Unknown, Self::of)
     }
 
     /// The status of a name in capitals: `UNAVAILABLE`.
@@ -106,6 +103,13 @@ impl Code {
     }
 }
 
+/// A number of digits alone (`1*DIGIT`): Rust's own parser takes a sign too.
+pub(super) fn number(value: &[u8]) -> Option<u32> {
+    let text = std::str::from_utf8(value).ok()?;
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| is_number)
+}
+
 impl From<Code> for StatusCode {
     fn from(code: Code) -> Self {
         Self::from_u32(u32::from(code.number()))
@@ -140,7 +144,7 @@ mod tests {
 
     #[test]
     fn what_grpc_does_not_define_is_unknown() {
-        for value in ["17", "4294967296", "-1", "", "x", "1 "] {
+        for value in ["17", "4294967296", "-1", "+1", "+", "", "x", "1 "] {
             assert_eq!(Code::parse(value.as_bytes()), Code::Unknown, "{value:?}");
         }
         assert_eq!(Code::parse(b"\xff"), Code::Unknown);

@@ -1,5 +1,6 @@
 //! What a server says of trying again: `grpc-retry-pushback-ms` (gRFC A6, "Pushback").
 
+use super::code::number;
 use std::time::Duration;
 
 /// A server's word on retries of the call it has just failed.
@@ -18,12 +19,11 @@ impl PushBack {
         if values.next().is_some() {
             return Some(Self::Stop);
         }
-        let milliseconds: Option<i32> = std::str::from_utf8(first)
-            .ok()
-            .and_then(|text| text.parse().ok());
-        let after = milliseconds.and_then(|milliseconds| u64::try_from(milliseconds).ok());
-        Some(after.map_or(Self::Stop, |milliseconds| {
-            Self::After(Duration::from_millis(milliseconds))
+        // It is an `int32` in every implementation.
+        let milliseconds =
+            number(first).filter(|milliseconds| i32::try_from(*milliseconds).is_ok());
+        Some(milliseconds.map_or(Self::Stop, |milliseconds| {
+            Self::After(Duration::from_millis(milliseconds.into()))
         }))
     }
 }
@@ -43,6 +43,7 @@ mod tests {
             (&["2147483647"], after(2_147_483_647)),
             (&["2147483648"], Some(PushBack::Stop)),
             (&["-1"], Some(PushBack::Stop)),
+            (&["+1"], Some(PushBack::Stop)),
             (&["-2147483648"], Some(PushBack::Stop)),
             (&[""], Some(PushBack::Stop)),
             (&["1.5"], Some(PushBack::Stop)),

@@ -24,7 +24,7 @@ use super::output::Output;
 use super::stream::Streams;
 use blocks::Block;
 use bytes::BufMut;
-use ending::{Leaving, Resets};
+use ending::{EarlyResets, Leaving, Resets};
 use http::request;
 use std::collections::VecDeque;
 use std::task::{Context, Waker};
@@ -75,6 +75,9 @@ pub struct Connection {
     /// The highest stream that the client has opened.
     stream_last: u32,
     resets: Resets,
+    early_resets: EarlyResets,
+    /// SETTINGS that the peer has not acknowledged.
+    settings_unconfirmed: u32,
     budget: Budget,
     /// Something was sent since the last PING.
     has_answered: bool,
@@ -145,6 +148,9 @@ impl Connection {
             queued: VecDeque::new(),
             stream_last: 0,
             resets: Resets::default(),
+            early_resets: EarlyResets::default(),
+            // Those of the start.
+            settings_unconfirmed: 1,
             budget: Budget::new(limits, now),
             has_answered: false,
             empty_frames: 0,
@@ -226,7 +232,9 @@ impl Connection {
     #[must_use]
     pub fn streams_max(&self) -> usize {
         match self.peer.streams_max {
-            Some(most) => usize::try_from(most).unwrap_or(usize::MAX),
+            Some(most) => usize::try_from(most)
+                .unwrap_or(usize::MAX)
+                .saturating_sub(self.early_resets.waiting()),
             None => usize::MAX,
         }
     }

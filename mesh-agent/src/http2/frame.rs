@@ -13,35 +13,35 @@ pub(super) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Types of frames.
 pub(super) mod kind {
-    pub(in super::super) const DATA: u8 = 0;
-    pub(in super::super) const HEADERS: u8 = 1;
-    pub(in super::super) const PRIORITY: u8 = 2;
-    pub(in super::super) const RST_STREAM: u8 = 3;
-    pub(in super::super) const SETTINGS: u8 = 4;
-    pub(in super::super) const PUSH_PROMISE: u8 = 5;
-    pub(in super::super) const PING: u8 = 6;
-    pub(in super::super) const GO_AWAY: u8 = 7;
-    pub(in super::super) const WINDOW_UPDATE: u8 = 8;
-    pub(in super::super) const CONTINUATION: u8 = 9;
+    pub(in crate::http2) const DATA: u8 = 0;
+    pub(in crate::http2) const HEADERS: u8 = 1;
+    pub(in crate::http2) const PRIORITY: u8 = 2;
+    pub(in crate::http2) const RST_STREAM: u8 = 3;
+    pub(in crate::http2) const SETTINGS: u8 = 4;
+    pub(in crate::http2) const PUSH_PROMISE: u8 = 5;
+    pub(in crate::http2) const PING: u8 = 6;
+    pub(in crate::http2) const GO_AWAY: u8 = 7;
+    pub(in crate::http2) const WINDOW_UPDATE: u8 = 8;
+    pub(in crate::http2) const CONTINUATION: u8 = 9;
 }
 
 /// Flags of frames.
 pub(super) mod flag {
-    pub(in super::super) const ACK: u8 = 0x1;
-    pub(in super::super) const END_STREAM: u8 = 0x1;
-    pub(in super::super) const END_HEADERS: u8 = 0x4;
-    pub(in super::super) const PADDED: u8 = 0x8;
-    pub(in super::super) const PRIORITY: u8 = 0x20;
+    pub(in crate::http2) const ACK: u8 = 0x1;
+    pub(in crate::http2) const END_STREAM: u8 = 0x1;
+    pub(in crate::http2) const END_HEADERS: u8 = 0x4;
+    pub(in crate::http2) const PADDED: u8 = 0x8;
+    pub(in crate::http2) const PRIORITY: u8 = 0x20;
 }
 
 /// Settings (RFC 9113, 6.5.2).
 pub(super) mod setting {
-    pub(in super::super) const HEADER_TABLE_SIZE: u16 = 1;
-    pub(in super::super) const ENABLE_PUSH: u16 = 2;
-    pub(in super::super) const MAX_CONCURRENT_STREAMS: u16 = 3;
-    pub(in super::super) const INITIAL_WINDOW_SIZE: u16 = 4;
-    pub(in super::super) const MAX_FRAME_SIZE: u16 = 5;
-    pub(in super::super) const MAX_HEADER_LIST_SIZE: u16 = 6;
+    pub(in crate::http2) const HEADER_TABLE_SIZE: u16 = 1;
+    pub(in crate::http2) const ENABLE_PUSH: u16 = 2;
+    pub(in crate::http2) const MAX_CONCURRENT_STREAMS: u16 = 3;
+    pub(in crate::http2) const INITIAL_WINDOW_SIZE: u16 = 4;
+    pub(in crate::http2) const MAX_FRAME_SIZE: u16 = 5;
+    pub(in crate::http2) const MAX_HEADER_LIST_SIZE: u16 = 6;
 }
 
 /// The head of a frame.

@@ -2,7 +2,8 @@
 
 use super::cut::Cut;
 use super::flow::{ReceiveWindow, SendWindow};
-use bytes::{Bytes, BytesMut};
+use super::pieces::Pieces;
+use bytes::BytesMut;
 use http::{HeaderMap, response};
 use slab::Slab;
 use std::collections::VecDeque;
@@ -21,7 +22,8 @@ pub(super) struct Stream {
     pub(super) head: Option<response::Parts>,
     /// Whether a head has come (RFC 9113, 8.1: what follows the body are trailers).
     pub(super) has_head: bool,
-    pub(super) data: Data,
+    /// Body that nobody has taken yet.
+    pub(super) data: Pieces,
     pub(super) trailers: Option<HeaderMap>,
     /// The peer has ended its half.
     pub(super) is_received: bool,
@@ -54,7 +56,7 @@ impl Stream {
             waker: None,
             head: None,
             has_head: false,
-            data: Data::default(),
+            data: Pieces::default(),
             trailers: None,
             is_received: false,
             receive_window: ReceiveWindow::new(receive_window),
@@ -114,37 +116,6 @@ pub(super) struct Rest {
     pub(super) is_last: bool,
 }
 
-/// Body that nobody has taken yet. What comes while something waits is put together: a peer may send frames of one byte.
-#[derive(Debug, Default)]
-pub(super) struct Data {
-    front: Bytes,
-    rest: BytesMut,
-}
-
-impl Data {
-    pub(super) fn push(&mut self, data: Bytes) {
-        if self.front.is_empty() {
-            self.front = data;
-        } else {
-            self.rest.extend_from_slice(&data);
-        }
-    }
-
-    /// Takes a piece; empty: there is none.
-    pub(super) fn take(&mut self) -> Bytes {
-        let next = self.rest.split().freeze();
-        std::mem::replace(&mut self.front, next)
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.front.len() + self.rest.len()
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.front.is_empty()
-    }
-}
-
 /// The streams of a connection, found by place at once and by number fast.
 #[derive(Debug, Default)]
 pub(super) struct Streams {
@@ -156,13 +127,16 @@ pub(super) struct Streams {
 }
 
 /// Places that an idle connection keeps.
-const PLACES_KEPT: usize = 4;
+const PLACES_KEPT: usize = 1;
 
 impl Streams {
     /// A stream with a number higher than all before.
     pub(super) fn insert(&mut self, stream: Stream) -> usize {
         let id = stream.id;
         self.open += 1;
+        if self.places.capacity() == 0 {
+            self.places.reserve_exact(PLACES_KEPT);
+        }
         let place = self.places.insert(stream);
         self.order.push_back((id, place));
         place

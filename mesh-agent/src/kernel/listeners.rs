@@ -46,6 +46,8 @@ pub enum ListenerChange {
     Opened {
         /// The cookie of its network namespace.
         netns_cookie: u64,
+        /// An address of the namespace: what stands for its callers, whose captured connections come from loopback.
+        address: Option<IpAddr>,
         /// Not blocking.
         listener: TcpListener,
     },
@@ -289,6 +291,7 @@ impl Listeners {
         } = inside;
         // A captured connection has a loopback address, which names nobody.
         self.namespaces.name(id, cookie, &addresses)?;
+        let address = namespaces::main_address(&addresses);
         let opened = match opened {
             Ok(opened) => opened,
             Err(error) => {
@@ -309,6 +312,7 @@ impl Listeners {
             let duplicate = duplicate.map_err(KernelError::system("duplicate a listener"))?;
             tell(ListenerChange::Opened {
                 netns_cookie: cookie,
+                address,
                 listener,
             });
             self.sockets.insert(key, duplicate, 0).map_err(|error| {

@@ -123,7 +123,7 @@ impl MapGauges {
             names::CONNECTIONS => Some(counted.connections as u64),
             names::HOST_SOURCES => Some(counted.host_sources as u64),
             names::NETNS_SOURCES => Some(counted.namespaces as u64),
-            names::HOST_SOURCE_NEXT | names::SAMPLING => Some(1),
+            names::HOST_SOURCE_NEXT | names::SAMPLING | names::HEARTBEAT => Some(1),
             names::METER_RPCS => Some(RpcEvent::COUNT as u64),
             names::METER_SKIPPED => Some(Skip::COUNT as u64),
             names::METER_MODES => Some(2 * Mode::COUNT as u64),
@@ -146,6 +146,7 @@ impl MapGauges {
             | names::HOST_SOURCE_NEXT
             | names::COUNTERS
             | names::SAMPLING
+            | names::HEARTBEAT
             | names::METER_RPCS
             | names::METER_SKIPPED
             | names::METER_MODES

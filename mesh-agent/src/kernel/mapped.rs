@@ -24,6 +24,9 @@ pub(super) struct MappedArray {
 // thread, and is accessed through atomics only.
 unsafe impl Send for MappedArray {}
 
+// SAFETY: as above; whoever holds a reference reads and writes the mapping through atomics only.
+unsafe impl Sync for MappedArray {}
+
 impl MappedArray {
     /// Maps the array behind `map`, whose values are `value_size` bytes.
     pub(super) fn new(

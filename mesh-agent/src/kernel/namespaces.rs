@@ -198,6 +198,15 @@ pub(super) fn local_addresses() -> io::Result<Vec<IpAddr>> {
     Ok(addresses)
 }
 
+/// The one of a namespace's addresses that stands for it: the first by number of those that others may see, IPv4 before IPv6.
+pub(super) fn main_address(addresses: &[IpAddr]) -> Option<IpAddr> {
+    let is_seen = |address: &&IpAddr| match address {
+        IpAddr::V4(address) => !address.is_loopback() && !address.is_link_local(),
+        IpAddr::V6(address) => !address.is_loopback() && !address.is_unicast_link_local(),
+    };
+    addresses.iter().filter(is_seen).min().copied()
+}
+
 fn parse_address(answer: &[u8]) -> Option<IpAddr> {
     let (_, attributes) = AddressMessage::read_from_prefix(answer).ok()?;
     let attributes = Attributes::new(attributes);
@@ -237,7 +246,7 @@ fn is_process(path: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{cookie, discover, host, local_addresses, visit};
+    use super::{cookie, discover, host, local_addresses, main_address, visit};
     use std::net::{IpAddr, Ipv4Addr};
 
     #[test]
@@ -256,6 +265,24 @@ mod tests {
             addresses.contains(&IpAddr::V4(Ipv4Addr::LOCALHOST)),
             "{addresses:?}"
         );
+    }
+
+    #[test]
+    fn the_first_ipv4_address_that_others_see_stands_for_a_namespace() {
+        let cases: [(&[&str], Option<&str>); 4] = [
+            (
+                &["127.0.0.1", "fd00::2", "10.244.0.9", "10.244.0.10", "::1"],
+                Some("10.244.0.9"),
+            ),
+            (&["::1", "fe80::1", "fd00::2"], Some("fd00::2")),
+            (&["169.254.1.1", "127.0.0.1"], None),
+            (&[], None),
+        ];
+        for (addresses, expected) in cases {
+            let addresses: Vec<IpAddr> = addresses.iter().map(|a| a.parse().unwrap()).collect();
+            let expected = expected.map(|address| address.parse().unwrap());
+            assert_eq!(main_address(&addresses), expected, "{addresses:?}");
+        }
     }
 
     #[test]

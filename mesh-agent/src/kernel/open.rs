@@ -4,6 +4,7 @@ use super::callers::Callers;
 use super::ends::Ends;
 use super::error::Cause;
 use super::fill::Fill;
+use super::heartbeat::Heartbeat;
 use super::hosts::HostNames;
 use super::listeners::{Listeners, Surroundings};
 use super::maps::{LoadedMaps, TableMaps};
@@ -57,6 +58,8 @@ pub struct ProxyParts {
     pub make_upstream: MakeUpstream,
     /// Where the listeners are.
     pub callers: Callers,
+    /// Says that the proxy moves.
+    pub heartbeat: Heartbeat,
 }
 
 /// Loads programs and maps; nothing is attached, and what an earlier agent left stays in force.
@@ -105,6 +108,7 @@ pub fn open(settings: &Settings) -> Result<Opened, KernelError> {
     );
     let origins = Origins::new(&maps, named, registry.clone())?;
     let (upstream, make_upstream) = UpstreamSockets::new(registry);
+    let heartbeat = Heartbeat::new(&maps)?;
     let syncer = Syncer::new(
         tables,
         SyncerMaps {
@@ -127,6 +131,7 @@ pub fn open(settings: &Settings) -> Result<Opened, KernelError> {
             upstream,
             make_upstream,
             callers,
+            heartbeat,
         },
     })
 }

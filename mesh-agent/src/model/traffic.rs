@@ -187,8 +187,12 @@ pub struct Retry {
     pub attempts: u32,
     /// The gRPC statuses that are tried again.
     pub codes: CodeSet,
-    /// HTTP statuses that are tried again (`HTTPRoute.retry.codes`).
+    /// HTTP statuses that are tried again (`HTTPRoute.retry.codes`). A gRPC call has one of them only if what answers it is
+    /// not gRPC: its own failures come with 200.
     pub http_codes: Arc<[u16]>,
+    /// Whether a call is tried again whose connection was lost or whose stream was reset before an answer, whatever the
+    /// codes say (`HTTPRoute.retry`, GEP-1731).
+    pub retries_cuts: bool,
     /// Delay before the first retry; it doubles.
     pub backoff_base: Duration,
     /// No delay is longer.
@@ -201,6 +205,7 @@ impl Default for Retry {
             attempts: 2,
             codes: CodeSet::of(&[14, 8]),
             http_codes: Arc::from([]),
+            retries_cuts: false,
             backoff_base: Duration::from_millis(25),
             backoff_max: Duration::from_millis(250),
         }

@@ -12,8 +12,6 @@ pub struct Accepted {
     pub stream: TcpStream,
     /// What the caller asked for: an address of a Service and its port.
     pub requested: SocketAddr,
-    /// The caller's own address, as `getpeername` gives it.
-    pub peer: SocketAddr,
     /// Who calls.
     pub caller: Caller,
 }
@@ -29,4 +27,7 @@ pub struct Caller {
     pub workload: Option<ObjectName>,
     /// The address that the caller bound before it connected, which its connections upstream come from too.
     pub source: Option<IpAddr>,
+    /// What stands for the caller where requests are told apart by their source: the address it bound, else one of its network
+    /// namespace; `None`: not known.
+    pub address: Option<IpAddr>,
 }

@@ -20,6 +20,7 @@ use crate::resilience::{Failure, TimeoutKind, Verdict};
 use failed::failed_by;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Uri, response};
+use status::failure_of;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
@@ -314,7 +315,7 @@ fn expired_or_halted(halt: Halt) -> Tried {
 
 fn cut_off(call: &mut Call, upstream: Upstream, cut: Cut) -> Tried {
     let failed = failed_by(cut);
-    let (code, verdict) = if let Failure::Status(code) = failed.failure {
+    let (code, verdict) = if let Failure::Cut(code) = failed.failure {
         (code, Verdict::Reset)
     } else {
         (Code::Unavailable, Verdict::Nothing)
@@ -349,16 +350,7 @@ async fn answered_with(
             Err(Held::Cut(cut)) => return cut_off(call, answer.upstream, cut),
         }
     }
-    let failure = if call.is_grpc {
-        code_of(&answer)
-            .filter(|code| *code != Code::Ok)
-            .map(Failure::Status)
-    } else {
-        let status = answer.head.status;
-        let is_error = status.is_client_error() || status.is_server_error();
-        is_error.then(|| Failure::Http(status.as_u16()))
-    };
-    let Some(failure) = failure else {
+    let Some(failure) = failure_of(&answer, call.is_grpc) else {
         return Tried::Answered(answer);
     };
     let trailers = answer.download.trailers();

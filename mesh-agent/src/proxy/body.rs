@@ -1,6 +1,5 @@
 //! What follows the heads of a request and its response: pieces relayed as the receiving side has room, counted as they pass.
 
-mod backlog;
 mod download;
 mod messages;
 mod replay;

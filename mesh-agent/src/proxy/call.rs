@@ -8,7 +8,7 @@ use super::wire::{Cut, Incoming, Replier, Sender};
 use crate::grpc::parse_timeout;
 use crate::model::Timeouts;
 use crate::observe::LocalReply;
-use crate::resilience::{Deadline, Permit, TimeoutKind};
+use crate::resilience::{Deadline, Expiry, Permit, TimeoutKind};
 use crate::route::RuleName;
 use http::header::{CONTENT_TYPE, HeaderName};
 use http::{Method, request};
@@ -106,10 +106,16 @@ impl Call {
         if self.replier.poll_cut(cx).is_ready() {
             return Poll::Ready(Halt::Cancelled);
         }
-        let expiry = match attempt {
+        let own = match attempt {
             Some(started) => self.deadline.attempt(started),
             None => self.deadline.call(),
         };
+        let idle = if self.deadline.is_stream() {
+            self.idle(self.upload.count().bytes())
+        } else {
+            None
+        };
+        let expiry = Expiry::earlier(own, idle);
         self.clock.poll(cx, expiry).map(Halt::Expired)
     }
 
@@ -166,21 +172,21 @@ impl Call {
         }
         let bytes = request.bytes() + response.bytes();
         let own = self.deadline.attempt(attempt);
+        let expiry = Expiry::earlier(own, self.idle(bytes));
+        self.clock.poll(cx, expiry)
+    }
+
+    /// When the call is over if nothing moves from now on. `bytes`: of both directions so far.
+    fn idle(&mut self, bytes: u64) -> Option<Expiry> {
         // Without a bound for idle streams nobody asks for the time.
-        let idle = self.deadline.idle(self.moved.at).and_then(|_| {
-            if bytes != self.moved.bytes {
-                self.moved = Moved {
-                    at: super::clock::now(),
-                    bytes,
-                };
-            }
-            self.deadline.idle(self.moved.at)
-        });
-        let first = match (own, idle) {
-            (Some(own), Some(idle)) if idle.at < own.at => Some(idle),
-            (own, idle) => own.or(idle),
-        };
-        self.clock.poll(cx, first)
+        self.deadline.idle(self.moved.at)?;
+        if bytes != self.moved.bytes {
+            self.moved = Moved {
+                at: super::clock::now(),
+                bytes,
+            };
+        }
+        self.deadline.idle(self.moved.at)
     }
 
     /// Answers in the mesh's own name, if the caller is still there.

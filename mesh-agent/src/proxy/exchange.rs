@@ -185,13 +185,22 @@ async fn admit(
     head: &request::Parts,
 ) -> Result<(), Stopped> {
     if let Some(limit) = &rule.traffic.rate_limit {
-        let key: Option<&[u8]> = match &limit.per {
-            RateLimitKey::Total => None,
-            RateLimitKey::Source => context.caller.workload.as_ref().map(|w| w.name.as_bytes()),
-            RateLimitKey::Header(name) => head.headers.get(&**name).map(|value| value.as_bytes()),
+        let source: String;
+        let key: &[u8] = match &limit.per {
+            RateLimitKey::Total => &[],
+            RateLimitKey::Source => {
+                // Who is not known shares the bucket of all who are not.
+                let workload = context.caller.workload.as_ref();
+                source = workload.map(ToString::to_string).unwrap_or_default();
+                source.as_bytes()
+            }
+            RateLimitKey::Header(name) => head
+                .headers
+                .get(&**name)
+                .map_or(&[], |value| value.as_bytes()),
         };
         let limiter = context.proxy.limiter(rule, limit, call.started);
-        if !limiter.admits(key.unwrap_or_default(), call.started) {
+        if !limiter.admits(key, call.started) {
             let message = format!("rateLimit of {} is reached", rule.name);
             return Err(Stopped::Reply(Reply::new(LocalReply::RateLimited, message)));
         }
@@ -290,10 +299,12 @@ fn wish<'w>(
             let value = head.headers.get(&**name);
             value.map(|value| hash_key(value.as_bytes()))
         }
-        Algorithm::RingHash(HashKey::Source) => Some(match context.peer.ip() {
-            IpAddr::V4(ip) => hash_key(&ip.octets()),
-            IpAddr::V6(ip) => hash_key(&ip.octets()),
-        }),
+        Algorithm::RingHash(HashKey::Source) => {
+            context.caller.address.map(|address| match address {
+                IpAddr::V4(ip) => hash_key(&ip.octets()),
+                IpAddr::V6(ip) => hash_key(&ip.octets()),
+            })
+        }
         Algorithm::PeakEwma
         | Algorithm::LeastRequest
         | Algorithm::RoundRobin

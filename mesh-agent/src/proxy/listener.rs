@@ -6,7 +6,7 @@ use super::serving::{Hand, Taken};
 use crate::model::ObjectName;
 use std::collections::HashMap;
 use std::io;
-use std::net::{SocketAddr, TcpListener as StdListener};
+use std::net::{IpAddr, SocketAddr, TcpListener as StdListener};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
@@ -23,8 +23,15 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// What becomes of the listeners in callers' namespaces.
 #[derive(Debug)]
 pub enum Listening {
-    /// A listener, not blocking, in the network namespace with this cookie.
-    Opened(u64, StdListener),
+    /// A listener in a network namespace.
+    Opened {
+        /// The namespace's cookie.
+        netns: u64,
+        /// An address of the namespace, if it has one that others may see.
+        address: Option<IpAddr>,
+        /// Not blocking.
+        listener: StdListener,
+    },
     /// No more connections come in this namespace but those that wait.
     Closed(u64),
 }
@@ -42,6 +49,13 @@ pub struct Found {
 
 /// Answers where a connection in this namespace, from this address, was going; `None`: nowhere but to the listener.
 pub type Origin = Box<dyn FnMut(u64, SocketAddr) -> Option<Found> + Send>;
+
+/// A network namespace that is listened in.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    netns: u64,
+    address: Option<IpAddr>,
+}
 
 /// Accepts in every namespace. Runs on one thread, which has little else to do per connection.
 pub struct Acceptor {
@@ -82,7 +96,9 @@ impl Acceptor {
         loop {
             tokio::select! {
                 change = self.changes.recv() => match change {
-                    Some(Listening::Opened(netns, listener)) => self.open(netns, listener),
+                    Some(Listening::Opened { netns, address, listener }) => {
+                        self.open(Place { netns, address }, listener);
+                    }
                     Some(Listening::Closed(netns)) => drop(self.open.remove(&netns)),
                     None => break,
                 },
@@ -93,7 +109,8 @@ impl Acceptor {
         while self.tasks.join_next().await.is_some() {}
     }
 
-    fn open(&mut self, netns: u64, listener: StdListener) {
+    fn open(&mut self, place: Place, listener: StdListener) {
+        let netns = place.netns;
         let listener = match TcpListener::from_std(listener) {
             Ok(listener) => listener,
             Err(error) => {
@@ -105,10 +122,10 @@ impl Acceptor {
         self.open.entry(netns).or_default().push(close);
         let shared = Arc::clone(&self.shared);
         self.tasks.spawn(async move {
-            accept_until(&shared, netns, &listener, closed).await;
+            accept_until(&shared, place, &listener, closed).await;
             // What the kernel has made a connection of was promised to be served.
             while let Ok(Ok(accepted)) = timeout(Duration::ZERO, listener.accept()).await {
-                shared.take(netns, accepted);
+                shared.take(place, accepted);
             }
         });
     }
@@ -117,18 +134,18 @@ impl Acceptor {
 /// Accepts until it is told to close: nobody sends, the sender is dropped.
 async fn accept_until(
     shared: &Shared,
-    netns: u64,
+    place: Place,
     listener: &TcpListener,
     mut closed: oneshot::Receiver<()>,
 ) {
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok(accepted) => shared.take(netns, accepted),
+                Ok(accepted) => shared.take(place, accepted),
                 // It has ended while it waited.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => {
-                    tracing::warn!(%error, netns_cookie = netns, "cannot accept a connection");
+                    tracing::warn!(%error, netns_cookie = place.netns, "cannot accept a connection");
                     sleep(PAUSE).await;
                 }
             },
@@ -138,7 +155,8 @@ async fn accept_until(
 }
 
 impl Shared {
-    fn take(&self, netns: u64, (mut stream, peer): (TcpStream, SocketAddr)) {
+    fn take(&self, place: Place, (mut stream, peer): (TcpStream, SocketAddr)) {
+        let Place { netns, address } = place;
         let found = {
             let mut origin = self.origin.lock().unwrap_or_else(PoisonError::into_inner);
             origin(netns, peer)
@@ -147,12 +165,14 @@ impl Shared {
             tracing::debug!(%peer, netns_cookie = netns, "a connection to the listener itself is reset");
             return reset(&mut stream);
         };
+        // Unless it was bound before, a connection to a loopback address comes from there too.
+        let source = Some(peer.ip()).filter(|ip| !ip.is_loopback());
         let caller = Caller {
             netns,
             namespace: found.namespace,
             workload: found.workload,
-            // Unless it was bound before, a connection to a loopback address comes from there too.
-            source: Some(peer.ip()).filter(|ip| !ip.is_loopback()),
+            source,
+            address: source.or(address),
         };
         let total: usize = self.hands.iter().map(Hand::live).sum();
         let hand = self.hands.iter().min_by_key(|hand| hand.live());
@@ -167,7 +187,6 @@ impl Shared {
         hand.give(Taken {
             stream,
             requested: found.requested,
-            peer,
             caller,
         });
     }
@@ -178,12 +197,13 @@ mod tests {
     use super::{Acceptor, Found, Listening, Origin};
     use crate::proxy::serving::{Hand, Inlet};
     use std::io::ErrorKind;
-    use std::net::{SocketAddr, TcpListener as StdListener};
+    use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener as StdListener};
     use tokio::io::AsyncReadExt;
     use tokio::net::TcpStream;
     use tokio::sync::mpsc;
 
     const NETNS: u64 = 7;
+    const POD: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 244, 0, 2));
 
     struct Scene {
         address: SocketAddr,
@@ -197,7 +217,12 @@ mod tests {
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
         let (changes, told) = mpsc::unbounded_channel();
-        changes.send(Listening::Opened(NETNS, listener)).unwrap();
+        let opened = Listening::Opened {
+            netns: NETNS,
+            address: Some(POD),
+            listener,
+        };
+        changes.send(opened).unwrap();
         let (hand, inlet) = Hand::new();
         let origin: Origin = Box::new(move |netns, _| {
             assert_eq!(netns, NETNS);
@@ -225,12 +250,18 @@ mod tests {
         let taken = scene.inlet.next().await.unwrap();
 
         assert_eq!(taken.requested, requested);
-        assert_eq!(taken.peer, client.local_addr().unwrap());
+        let peer = taken.stream.peer_addr().unwrap();
+        assert_eq!(peer, client.local_addr().unwrap());
         assert_eq!(taken.caller.netns, NETNS);
         assert_eq!(taken.caller.namespace.as_deref(), Some("shop"));
         assert_eq!(
             taken.caller.source, None,
             "a loopback address was not bound"
+        );
+        assert_eq!(
+            taken.caller.address,
+            Some(POD),
+            "loopback stands for nobody"
         );
     }
 
@@ -257,7 +288,8 @@ mod tests {
 
         for client in [first, second] {
             let taken = scene.inlet.next().await.unwrap();
-            assert_eq!(taken.peer, client.local_addr().unwrap());
+            let peer = taken.stream.peer_addr().unwrap();
+            assert_eq!(peer, client.local_addr().unwrap());
         }
         assert!(scene.inlet.next().await.is_none());
     }

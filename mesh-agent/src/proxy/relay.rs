@@ -119,11 +119,10 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap());
         let (client, server) = tokio::join!(client, listener.accept());
-        let (stream, peer) = server.unwrap();
+        let (stream, _) = server.unwrap();
         let accepted = Accepted {
             stream,
             requested: "10.96.0.1:80".parse().unwrap(),
-            peer,
             caller: Caller::default(),
         };
         (client.unwrap(), accepted)

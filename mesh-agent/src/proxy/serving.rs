@@ -19,7 +19,6 @@ pub(super) struct Taken {
     /// Not blocking.
     pub(super) stream: StdStream,
     pub(super) requested: SocketAddr,
-    pub(super) peer: SocketAddr,
     pub(super) caller: Caller,
 }
 
@@ -116,7 +115,6 @@ impl<C: Connect> Serving<C> {
         let Taken {
             stream,
             requested,
-            peer,
             caller,
         } = taken;
         let stream = TcpStream::from_std(stream)?;
@@ -124,7 +122,6 @@ impl<C: Connect> Serving<C> {
         let accepted = Accepted {
             stream,
             requested,
-            peer,
             caller,
         };
         match speech {
@@ -141,7 +138,7 @@ impl<C: Connect> Serving<C> {
 
     /// Relays what is not HTTP/2 to an endpoint of the service, or refuses it.
     async fn pass_on(&self, mut accepted: Accepted) -> io::Result<()> {
-        let Some(port) = self.proxy.port(accepted.requested) else {
+        let Some(port) = self.proxy.port_of_new(accepted.requested) else {
             reset(&mut accepted.stream);
             return Ok(());
         };
@@ -215,7 +212,7 @@ mod tests {
     async fn give(routes: Arc<RouteTable>) -> (TcpStream, Bypasses, Hand) {
         let bypasses = Bypasses::default();
         let shared = Shared::new(16);
-        shared.routes.store(routes);
+        shared.follow(routes);
         let serving = Serving {
             proxy: Proxy::new(PlainConnect, shared, ProxySettings::default()),
             connect: PlainConnect,
@@ -226,11 +223,10 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap());
         let (client, server) = tokio::join!(client, listener.accept());
-        let (stream, peer) = server.unwrap();
+        let (stream, _) = server.unwrap();
         hand.give(Taken {
             stream: stream.into_std().unwrap(),
             requested: REQUESTED.parse().unwrap(),
-            peer,
             caller: Caller::default(),
         });
         let drain = Drain::new();

@@ -9,7 +9,6 @@ use crate::lifecycle::{DrainWatch, Phase};
 use crate::observe::{DestinationLabels, SessionCalls, SourceLabels};
 use crate::route::RoutedPort;
 use futures_util::StreamExt;
-use futures_util::future::Either;
 use futures_util::stream::FuturesUnordered;
 use std::collections::HashMap;
 use std::future::{Future, poll_fn};
@@ -32,8 +31,6 @@ pub(super) struct Context {
     pub(super) caller: Caller,
     /// What the caller asked for.
     pub(super) requested: SocketAddr,
-    /// The caller's address.
-    pub(super) peer: SocketAddr,
     /// Its gRPC calls under way.
     pub(super) open: Arc<SessionCalls>,
     /// The port as it was last seen: what is left when no table names it any more.
@@ -70,8 +67,6 @@ impl Context {
 
 /// What a session is told by something other than its connection.
 enum Told {
-    /// A request has been served.
-    Nothing,
     /// Take no new requests.
     Finish,
     /// Cut off what is left.
@@ -86,7 +81,6 @@ pub(super) async fn run(proxy: Arc<Proxy>, accepted: Accepted, drain: DrainWatch
     let Accepted {
         stream,
         requested,
-        peer,
         caller,
     } = accepted;
     if stream.set_nodelay(true).is_err() {
@@ -97,7 +91,7 @@ pub(super) async fn run(proxy: Arc<Proxy>, accepted: Accepted, drain: DrainWatch
     let Ok(Ok(server)) = timeout(HANDSHAKE_MAX, accepting).await else {
         return;
     };
-    let port = proxy.port(requested);
+    let port = proxy.port_of_new(requested);
     let open = proxy.open_calls().join(
         Arc::new(source_labels(&caller)),
         Arc::new(destination_labels(port.as_deref())),
@@ -109,57 +103,45 @@ pub(super) async fn run(proxy: Arc<Proxy>, accepted: Accepted, drain: DrainWatch
         proxy,
         caller,
         requested,
-        peer,
     });
     let _known = context.proxy.sessions().join(&context);
+    if context.proxy.port(requested).is_none() {
+        // It ceased to be routed while the connection was on its way.
+        context.leave.notify_one();
+    }
     serve(context, server, drain).await;
 }
 
 async fn serve(context: Arc<Context>, mut server: Server, drain: DrainWatch) {
     let mut under_way = FuturesUnordered::new();
-    let told: Telling = Box::pin(finish(Arc::clone(&context), drain.clone()));
-    under_way.push(Either::Right(told));
+    // Apart from them, since a place among them is as large as a request's.
+    let mut telling = FuturesUnordered::<Telling>::new();
+    telling.push(Box::pin(finish(Arc::clone(&context), drain.clone())));
     poll_fn(|cx| {
         loop {
             match server.poll_incoming(cx) {
                 Poll::Ready(Some(incoming)) => {
-                    let served = exchange::run(Arc::clone(&context), incoming);
-                    under_way.push(Either::Left(async {
-                        served.await;
-                        Told::Nothing
-                    }));
+                    under_way.push(exchange::run(Arc::clone(&context), incoming));
                 }
                 // What is still under way is dropped with it: cancelled.
                 Poll::Ready(None) => return Poll::Ready(()),
                 Poll::Pending => break,
             }
         }
-        while let Poll::Ready(Some(told)) = under_way.poll_next_unpin(cx) {
-            act(
-                told,
-                &mut server,
-                &mut |telling| {
-                    under_way.push(Either::Right(telling));
-                },
-                &drain,
-            );
+        while let Poll::Ready(Some(())) = under_way.poll_next_unpin(cx) {}
+        while let Poll::Ready(Some(told)) = telling.poll_next_unpin(cx) {
+            match told {
+                Told::Finish => {
+                    server.finish();
+                    telling.push(Box::pin(end(drain.clone())));
+                }
+                Told::End => server.end(ErrorCode::NO_ERROR),
+            }
         }
         // What all of them have sent is written at once.
         server.poll_flush(cx)
     })
     .await;
-}
-
-/// Does what a session is told.
-fn act(told: Told, server: &mut Server, wait_for: &mut dyn FnMut(Telling), drain: &DrainWatch) {
-    match told {
-        Told::Nothing => {}
-        Told::Finish => {
-            server.finish();
-            wait_for(Box::pin(end(drain.clone())));
-        }
-        Told::End => server.end(ErrorCode::NO_ERROR),
-    }
 }
 
 /// Waits until there is a reason to take no new requests.

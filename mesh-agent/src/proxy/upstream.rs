@@ -8,6 +8,7 @@
 
 mod driver;
 mod entry;
+mod silence;
 
 pub(super) use entry::Lease;
 
@@ -89,9 +90,11 @@ impl Default for PoolTimes {
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(3),
-            idle: Duration::from_secs(300),
-            // The least that gRPC servers allow by default.
-            ping: Duration::from_secs(300),
+            // As gRPC's own clients have it.
+            idle: Duration::from_secs(30 * 60),
+            // Gently more than the five minutes that are the least which gRPC servers allow by default: they count from one
+            // arrival to the next, and one that was late on its way makes the next one early.
+            ping: Duration::from_secs(310),
             user_timeout: Duration::from_secs(20),
         }
     }
@@ -108,9 +111,25 @@ struct Makings {
     limits: WireLimits,
     times: PoolTimes,
     entries: Mutex<HashMap<PoolKey, Arc<Entry>>>,
+    /// Silence before a PING of endpoints that have complained; kept for as long as they are known.
+    pings: Mutex<HashMap<SocketAddr, Duration>>,
 }
 
 impl Makings {
+    /// How long a connection to an endpoint may be silent before it gets a PING.
+    fn ping(&self, endpoint: SocketAddr) -> Duration {
+        let pings = self.pings.lock().unwrap_or_else(PoisonError::into_inner);
+        pings.get(&endpoint).copied().unwrap_or(self.times.ping)
+    }
+
+    /// An endpoint has complained of PINGs after so long: its next connections get half as many (gRFC A8).
+    fn ping_less(&self, endpoint: SocketAddr, after: Duration) {
+        let mut pings = self.pings.lock().unwrap_or_else(PoisonError::into_inner);
+        let ping = pings.entry(endpoint).or_default();
+        // Connections that end together complain of the same.
+        *ping = after.saturating_mul(2).max(*ping);
+    }
+
     /// Forgets an entry that nobody but its caller uses, when its last connection has ended.
     fn forget(&self, entry: &Arc<Entry>) {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
@@ -154,6 +173,7 @@ impl Pool {
                 limits,
                 times,
                 entries: Mutex::default(),
+                pings: Mutex::default(),
             }),
         }
     }
@@ -206,6 +226,10 @@ impl Pool {
             is_kept
         });
         drop(entries);
+        let pings = self.makings.pings.lock();
+        let mut pings = pings.unwrap_or_else(PoisonError::into_inner);
+        pings.retain(|endpoint, _| is_known(*endpoint));
+        drop(pings);
         for entry in gone {
             entry.retire();
         }

@@ -7,7 +7,7 @@ mod socket;
 mod stream;
 
 pub use crate::http2::WireLimits;
-pub(super) use crate::http2::{Cut, ErrorCode, Head, Piece, Unsent};
+pub(super) use crate::http2::{Cut, ErrorCode, Head, Piece, Pieces, Unsent};
 pub(super) use client::{Awaiting, Driver, Opener, connect};
 pub(super) use server::{Incoming, Replier, Server};
 pub(super) use stream::{Receiver, Sender};

@@ -138,6 +138,7 @@ fn timeouts(timeouts: &Timeouts) -> String {
 fn retry(retry: &Retry) -> String {
     let mut codes = names(retry.codes);
     codes.extend(retry.http_codes.iter().map(|code| format!("HTTP {code}")));
+    codes.extend(retry.retries_cuts.then(|| "lost connections".to_owned()));
     format!(
         "{} more on {}, after {} to {}",
         plural(retry.attempts, "attempt"),

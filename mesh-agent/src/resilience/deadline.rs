@@ -26,6 +26,17 @@ pub struct Expiry {
     pub kind: TimeoutKind,
 }
 
+impl Expiry {
+    /// The earlier one; of equals, the first.
+    #[must_use]
+    pub fn earlier(a: Option<Self>, b: Option<Self>) -> Option<Self> {
+        match (a, b) {
+            (Some(a), Some(b)) => Some(if b.at < a.at { b } else { a }),
+            (a, b) => a.or(b),
+        }
+    }
+}
+
 /// A bound in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TimeoutKind {
@@ -72,6 +83,12 @@ impl Deadline {
         self.is_stream = true;
     }
 
+    /// Whether a second message has started.
+    #[must_use]
+    pub const fn is_stream(&self) -> bool {
+        self.is_stream
+    }
+
     /// When the call is over, whatever its tries do.
     #[must_use]
     pub fn call(&self) -> Option<Expiry> {
@@ -87,7 +104,7 @@ impl Deadline {
     pub fn attempt(&self, start: Instant) -> Option<Expiry> {
         let bound = self.backend_request.filter(|_| !self.is_stream);
         let own = bound.and_then(|bound| start.checked_add(bound));
-        earlier(
+        Expiry::earlier(
             self.call(),
             own.map(|at| Expiry {
                 at,
@@ -127,15 +144,8 @@ impl Deadline {
 fn first(bounds: &[(Option<Instant>, TimeoutKind)]) -> Option<Expiry> {
     bounds.iter().fold(None, |so_far, (at, kind)| {
         let next = at.map(|at| Expiry { at, kind: *kind });
-        earlier(so_far, next)
+        Expiry::earlier(so_far, next)
     })
-}
-
-fn earlier(a: Option<Expiry>, b: Option<Expiry>) -> Option<Expiry> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(if b.at < a.at { b } else { a }),
-        (a, b) => a.or(b),
-    }
 }
 
 #[cfg(test)]

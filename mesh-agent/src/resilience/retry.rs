@@ -41,10 +41,12 @@ pub enum Failure {
     Refused,
     /// `timeouts.backendRequest` is over.
     TimedOut,
-    /// A status, from headers or trailers, or what stands for one (a reset, a lost connection).
+    /// The status of gRPC, from headers or trailers.
     Status(Code),
-    /// The HTTP status of a response that is not gRPC.
-    Http(u16),
+    /// The HTTP status of a response that is not gRPC, and what it stands for if the call is gRPC.
+    Http(u16, Option<Code>),
+    /// Cut short before the head of an answer, by a reset or with its connection; and the status that stands for it.
+    Cut(Code),
 }
 
 /// A failed try, and what trying again depends on.
@@ -177,7 +179,8 @@ impl Tries {
             | Failure::Refused
             | Failure::TimedOut
             | Failure::Status(_)
-            | Failure::Http(_) => return None,
+            | Failure::Http(..)
+            | Failure::Cut(_) => return None,
         };
         deadline
             .leaves_time_after(report.now, pause)
@@ -240,14 +243,15 @@ impl Tries {
 
 /// Whether the policy asks for another try after this failure.
 fn names(policy: &Retry, failure: Failure) -> bool {
+    let has = |code: Code| policy.codes.contains(code.number());
+    let has_http = |status: u16| policy.http_codes.contains(&status);
     match failure {
         Failure::NotSent | Failure::Connect { .. } | Failure::TimedOut => true,
+        Failure::Refused => policy.retries_cuts || has(Code::Unavailable) || has_http(503),
+        Failure::Cut(code) => policy.retries_cuts || has(code),
+        Failure::Status(code) => has(code),
         // What it stands for, in either language.
-        Failure::Refused => {
-            policy.codes.contains(Code::Unavailable.number()) || policy.http_codes.contains(&503)
-        }
-        Failure::Status(code) => policy.codes.contains(code.number()),
-        Failure::Http(status) => policy.http_codes.contains(&status),
+        Failure::Http(status, code) => has_http(status) || code.is_some_and(has),
     }
 }
 

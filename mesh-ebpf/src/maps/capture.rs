@@ -1,9 +1,9 @@
 //! The maps of captured connections.
 
-use super::{NO_PREALLOC, count};
+use super::{MMAPABLE, NO_PREALLOC, count};
 use crate::ctx::Socket;
 use aya_ebpf::bindings::BPF_ANY;
-use aya_ebpf::btf_maps::{HashMap, RingBuf, SockHash};
+use aya_ebpf::btf_maps::{Array, HashMap, RingBuf, SockHash};
 use aya_ebpf::helpers::generated::{bpf_map_lookup_elem, bpf_sk_release};
 use aya_ebpf::macros::btf_map;
 use mesh_common::capture::{Arrival, ConsumerKey, ListenerKey, Origin, OriginKey};
@@ -18,6 +18,8 @@ static CONSUMERS: HashMap<ConsumerKey, u32, 16_384, NO_PREALLOC> = HashMap::new(
 #[btf_map]
 static ORIGINS: HashMap<OriginKey, Origin, 65_536, NO_PREALLOC> = HashMap::new();
 #[btf_map]
+static HEARTBEAT: Array<u64, 1, MMAPABLE> = Array::new();
+#[btf_map]
 static ARRIVALS: RingBuf<Arrival, 65_536> = RingBuf::new();
 
 /// The port of the listener in a namespace. An entry of the map goes with its socket, and so with the agent.
@@ -31,6 +33,15 @@ pub(crate) fn listener_port(key: &ListenerKey) -> Option<u16> {
     // SAFETY: found above, and not used any more.
     let _released: i64 = unsafe { bpf_sk_release(socket.as_ptr().cast()) };
     Some(port)
+}
+
+/// When the agent moved last, by `CLOCK_MONOTONIC`; zero: it has not begun.
+#[inline(always)]
+pub(crate) fn heartbeat_ns() -> u64 {
+    // SAFETY: a value of the map, an aligned word that the agent stores at once.
+    HEARTBEAT
+        .get_ptr(0)
+        .map_or(0, |beat| unsafe { beat.read_volatile() })
 }
 
 /// Whether the agent could not listen in a namespace.

@@ -3,10 +3,10 @@
 use bytes::BytesMut;
 use fluke_hpack::decoder::DecoderError;
 
-use crate::agent::http2::hpack::{Decoder, Encoder, Field, Indexing, TABLE_BYTES_MAX};
 use crate::choices::Choices;
 use crate::rules::is_malformed;
 use crate::walk::{Representation, walk};
+use mesh_agent::http2::hpack::{Decoder, Encoder, Field, Indexing, TABLE_BYTES_MAX};
 
 /// A name and a value.
 type Texts = (Vec<u8>, Vec<u8>);

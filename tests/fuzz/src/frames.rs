@@ -9,8 +9,8 @@ use mesh_common::meter::PREFACE;
 use crate::choices::Choices;
 use crate::framing::frame;
 use crate::holders::Holders;
-use crate::http2::{Connection, ErrorCode, WireLimits};
 use crate::oracle::{End, Oracle, Said};
+use mesh_agent::http2::{Connection, ErrorCode, WireLimits};
 
 /// Small enough to be reached, windows aside: smaller ones than everybody starts with are not announced before they hold.
 fn limits() -> WireLimits {

@@ -7,7 +7,7 @@ use http::{HeaderMap, Method, Response, Uri};
 
 use crate::choices::Choices;
 use crate::frames::WINDOW_BYTES;
-use crate::http2::{Connection, ErrorCode, Head, Piece};
+use mesh_agent::http2::{Connection, ErrorCode, Head, Piece};
 
 /// Streams that are opened at once.
 const OPEN_MAX: usize = 6;

@@ -1,4 +1,7 @@
-//! The meter's decoder and the proxy's HTTP/2 against full implementations.
+//! What reads bytes that anybody may have written, against what they mean: the meter's decoder, the proxy's HTTP/2,
+//! manifests, gRPC's headers.
+//!
+//! The meter's decoder, against full decoders:
 //!
 //! ```text
 //! bytes ─► oracle   frames by slices, fields by fluke-hpack ─► Said …
@@ -11,14 +14,6 @@
 //! What the oracle takes for illegal ends the comparison: a real peer ends the connection there. What it takes for legal the
 //! meter must understand to the last field.
 
-/// Rooms of the agent by their files: depending on it would mean to build all of it, and whatever it depends on, with the
-/// fuzzer's instruments.
-#[path = "../../../mesh-agent/src"]
-pub mod agent {
-    pub mod grpc;
-    pub mod http2;
-}
-
 mod blocks;
 mod calls;
 mod choices;
@@ -27,24 +22,26 @@ mod encoder;
 mod exchange;
 mod frames;
 mod framing;
+mod grpc;
 mod holders;
 mod oracle;
 mod proxied;
 mod reading;
+mod routes;
 mod rules;
 mod values;
 mod walk;
 
-use agent::grpc;
-pub use agent::http2;
 pub use blocks::check_blocks;
 pub use calls::check_calls;
 pub use compare::{check, check_bytes};
 pub use exchange::Exchange;
 pub use frames::check_frames;
+pub use grpc::check_grpc;
 pub use oracle::{End, Oracle, Said};
 pub use proxied::check_proxied;
 pub use reading::{Block, Reading, Stream, StreamEnd, by_stream, comparable, fields};
+pub use routes::check_routes;
 pub use values::{Coded, Fields, Identity};
 
 /// Takes the first byte for what the rest is: a legal exchange now and then, which takes twenty times as long, or any frames.

@@ -8,9 +8,9 @@ use http::{HeaderMap, Method, Uri};
 use mesh_common::meter::PREFACE;
 
 use crate::exchange::Exchange;
-use crate::http2::{Connection, Cut, Head, Piece, WireLimits};
 use crate::oracle::{End, Oracle};
 use crate::reading::{Reading, Stream, StreamEnd, by_stream, comparable, fields};
+use mesh_agent::http2::{Connection, Cut, Head, Piece, WireLimits};
 
 /// Makes an exchange, and checks that the proxy's ends of a connection read in it what the oracle does.
 ///

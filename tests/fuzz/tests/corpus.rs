@@ -4,7 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use mesh_fuzz::{
-    check_blocks, check_bytes, check_calls, check_connection, check_frames, check_proxied,
+    check_blocks, check_bytes, check_calls, check_connection, check_frames, check_grpc,
+    check_proxied, check_routes,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -40,6 +41,16 @@ fn the_corpus_of_calls_is_agreed_upon() {
 }
 
 #[test]
+fn the_corpus_of_routes_is_read_and_looked_up() {
+    check_corpus("routes", check_routes);
+}
+
+#[test]
+fn the_corpus_of_grpc_is_read_as_specified() {
+    check_corpus("grpc", check_grpc);
+}
+
+#[test]
 fn the_corpus_of_header_blocks_is_agreed_upon() {
     check_corpus("hpack", check_blocks);
 }
@@ -51,6 +62,11 @@ fn the_corpus_of_the_proxy_s_connections_is_agreed_upon() {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(500))]
+
+    #[test]
+    fn values_of_grpc_are_read_as_specified(value in "[0-9+%/a-zHMS -]{0,12}") {
+        check_grpc(value.as_bytes());
+    }
 
     #[test]
     fn legal_exchanges_are_agreed_upon(choices in vec(any::<u8>(), 0..600)) {

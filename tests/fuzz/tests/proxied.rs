@@ -6,7 +6,7 @@ use std::time::Instant;
 use bytes::{Bytes, BytesMut};
 use h2::RecvStream;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri};
-use mesh_fuzz::http2::{Connection, Head, Piece, WireLimits};
+use mesh_agent::http2::{Connection, Head, Piece, WireLimits};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};

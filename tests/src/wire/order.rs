@@ -2,7 +2,6 @@
 
 use crate::http2::{flag, kind};
 use serde::{Deserialize, Serialize};
-use std::fmt::Write as _;
 use std::net::SocketAddr;
 
 /// How a listener is made.
@@ -148,18 +147,20 @@ pub struct Answer {
 /// Bytes as text.
 #[must_use]
 pub fn to_hex(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        write!(text, "{byte:02x}").expect("writing to a String cannot fail");
-    }
-    text
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digits = |byte: &u8| [byte >> 4, byte & 15].map(|digit| DIGITS[usize::from(digit)]);
+    bytes.iter().flat_map(digits).map(char::from).collect()
 }
 
 /// Text as bytes; `None` if it is not hexadecimal.
 #[must_use]
 pub fn from_hex(text: &str) -> Option<Vec<u8>> {
-    (0..text.len())
-        .step_by(2)
-        .map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok())
+    let (pairs, []) = text.as_bytes().as_chunks::<2>() else {
+        return None;
+    };
+    let digit = |digit: u8| char::from(digit).to_digit(16);
+    pairs
+        .iter()
+        .map(|&[high, low]| u8::try_from(digit(high)? << 4 | digit(low)?).ok())
         .collect()
 }

@@ -2,7 +2,8 @@
 
 use super::text;
 use crate::api::{
-    Configuration, Count, Map, Meter, MeteredDirections, Problem, Program, Severity, Status,
+    Configuration, Count, Map, Meter, MeteredDirections, Problem, Program, ProxyActivity, Severity,
+    Status,
 };
 
 fn status() -> Status {
@@ -61,6 +62,10 @@ fn status() -> Status {
                 count: 1,
             }],
         },
+        proxy: ProxyActivity {
+            connections: 3,
+            requests: 1,
+        },
         configuration: Configuration {
             source: "/etc/mesh".to_owned(),
             generation_seen: 7,
@@ -90,6 +95,7 @@ config   /etc/mesh
 meter    2 RPCs open; 14 started, 12 completed
          directions (request/response): 3/2 full, 1/0 desync
          not metered: 1 opaque
+proxy    3 connections, 1 request under way
 
 PROGRAM   ID  VERIFIED  ATTACHED TO
 connect4  31      5752  /sys/fs/cgroup

@@ -167,11 +167,17 @@ impl Draft<'_, '_, '_> {
     fn edits(&mut self, spec: &ModifierSpec<'_>, at: &FieldPath) -> HeaderEdits {
         let remove_at = at.field("remove");
         self.check_length(spec.remove.len(), FILTERS_MAX, &remove_at);
-        let removed = spec.remove.iter().enumerate();
+        let mut remove = Vec::with_capacity(spec.remove.len());
+        for (index, name) in spec.remove.iter().enumerate() {
+            let at = remove_at.index(index);
+            if spec.remove[..index].contains(name) {
+                let remedy = "name each header once";
+                self.report.error(&at, "the header is named twice", remedy);
+            }
+            remove.extend(self.editable(name, &at));
+        }
         HeaderEdits {
-            remove: removed
-                .filter_map(|(index, name)| self.editable(name, &remove_at.index(index)))
-                .collect(),
+            remove,
             set: self.values(&spec.set, &at.field("set")),
             add: self.values(&spec.add, &at.field("add")),
         }
@@ -184,22 +190,25 @@ impl Draft<'_, '_, '_> {
     ) -> Vec<(HeaderName, HeaderValue)> {
         self.check_length(given.len(), FILTERS_MAX, path);
         let mut values: Vec<(HeaderName, HeaderValue)> = Vec::new();
-        for (index, (name, value)) in given.iter().enumerate() {
+        for (index, (written, value)) in given.iter().enumerate() {
             let at = path.index(index);
-            let Some(name) = self.editable(name, &at.field("name")) else {
+            let Some(name) = self.editable(written, &at.field("name")) else {
                 continue;
             };
             if values.iter().any(|(known, _)| *known == name) {
-                let remedy = "name each header once; join several values by commas";
-                self.report
-                    .error(&at.field("name"), "the header is named twice", remedy);
+                let mut before = given[..index].iter();
+                self.repeated(before.any(|(known, _)| known == written), &at);
+                continue;
             }
+            // Spaces at the ends are no part of a value (RFC 9110, 5.5), and HTTP/2 refuses them (RFC 9113, 8.2.1).
+            let is_trimmed = value.trim_matches([' ', '\t']).len() == value.len();
             match HeaderValue::from_str(value) {
-                Ok(value) if (1..=VALUE_LENGTH_MAX).contains(&value.len()) => {
+                Ok(value) if is_trimmed && (1..=VALUE_LENGTH_MAX).contains(&value.len()) => {
                     values.push((name, value))
                 }
                 Ok(_) | Err(_) => {
-                    let remedy = "use 1 to 4096 visible characters, spaces and tabs";
+                    let remedy =
+                        "use 1 to 4096 visible characters, with spaces and tabs only between them";
                     self.report
                         .error(&at.field("value"), "no value of a header", remedy);
                 }

@@ -23,10 +23,8 @@ pub(in crate::config) fn convert(
 ) -> Route {
     let spec = &route.spec;
     let path = FieldPath::of("spec");
-    draft.warn_of_gateway(
-        spec.hostnames.is_some(),
-        spec.use_default_gateways.is_some(),
-    );
+    draft.hostnames(spec.hostnames.as_deref());
+    draft.warn_of_gateway(spec.use_default_gateways.is_some(), "useDefaultGateways");
     let parents: Vec<_> = spec
         .parent_refs
         .iter()
@@ -51,7 +49,7 @@ pub(in crate::config) fn convert(
         let message = "the route has no rules: no request matches";
         draft.report.warn(&path.field("rules"), message, remedy);
     }
-    draft.check_rules(&rules);
+    draft.check_rules(&rules, 0);
     Route {
         created_s: created_s(&route.metadata),
         parents,
@@ -92,10 +90,12 @@ impl Draft<'_, '_, '_> {
         wanted: &GrpcRouteRulesMatchesMethod,
         at: &FieldPath,
     ) -> (Option<TextMatch>, Option<TextMatch>) {
-        // A text that is empty is one that is not given.
+        let is_expression =
+            wanted.r#type == Some(GrpcRouteRulesMatchesMethodType::RegularExpression);
+        // An expression that is empty is one that is not given; a name that is empty is none.
         let given = |text: &'_ Option<String>| {
             text.as_deref()
-                .filter(|text| !text.is_empty())
+                .filter(|text| !is_expression || !text.is_empty())
                 .map(str::to_owned)
         };
         let (service, method) = (given(&wanted.service), given(&wanted.method));
@@ -104,12 +104,10 @@ impl Draft<'_, '_, '_> {
             self.report
                 .error(at, "neither service nor method is given", remedy);
         }
-        let is_expression =
-            wanted.r#type == Some(GrpcRouteRulesMatchesMethodType::RegularExpression);
         let mut read = |text: Option<String>, field: &str, may_have_dots: bool| {
             let text = text?;
             let at = at.field(field);
-            if text.len() > NAME_LENGTH_MAX {
+            if text.chars().count() > NAME_LENGTH_MAX {
                 let remedy = "use at most 1024 characters";
                 self.report.error(&at, "the name is too long", remedy);
             }

@@ -31,10 +31,8 @@ pub(in crate::config) fn convert(
 ) -> Route {
     let spec = &route.spec;
     let path = FieldPath::of("spec.rules");
-    draft.warn_of_gateway(
-        spec.hostnames.is_some(),
-        spec.use_default_gateways.is_some(),
-    );
+    draft.hostnames(spec.hostnames.as_deref());
+    draft.warn_of_gateway(spec.use_default_gateways.is_some(), "useDefaultGateways");
     let parents: Vec<_> = spec
         .parent_refs
         .iter()
@@ -46,7 +44,12 @@ pub(in crate::config) fn convert(
     for (index, rule) in spec.rules.iter().flatten().enumerate() {
         rules.push(draft.http_rule(rule, &path.index(index)));
     }
-    if rules.is_empty() {
+    if spec.rules.as_ref().is_some_and(Vec::is_empty) {
+        let remedy = "add a rule, or leave `rules` out";
+        draft
+            .report
+            .error(&path, "an HTTPRoute has at least one rule", remedy);
+    } else if rules.is_empty() {
         // The default of the CRD: one rule that takes everything and sends it nowhere.
         rules.push(RouteRule::default());
         let message = "the route has no rules: every request is answered with 500";
@@ -54,7 +57,9 @@ pub(in crate::config) fn convert(
             .report
             .warn(&path, message, "add a rule with backendRefs");
     }
-    draft.check_rules(&rules);
+    let given = spec.rules.iter().flatten();
+    let without_matches = given.filter(|rule| rule.matches.is_none()).count();
+    draft.check_rules(&rules, without_matches);
     Route {
         created_s: created_s(&route.metadata),
         parents,
@@ -125,6 +130,7 @@ impl Draft<'_, '_, '_> {
             attempts: u32::try_from(attempts).unwrap_or(0),
             codes: crate::model::CodeSet::default(),
             http_codes: codes.into(),
+            retries_cuts: true,
             backoff_base,
             // The same ten times as between the defaults: the standard has no field for it.
             backoff_max: backoff_base.saturating_mul(10),
@@ -160,7 +166,7 @@ impl Draft<'_, '_, '_> {
             .and_then(|path| path.r#type.as_ref())
             .unwrap_or(&Type::PathPrefix);
         let value = wanted.and_then(|path| path.value.as_deref()).unwrap_or("/");
-        if value.len() > LENGTH_MAX {
+        if value.chars().count() > LENGTH_MAX {
             self.report
                 .error(&at, "the path is too long", "use at most 1024 characters");
         }
@@ -194,7 +200,7 @@ impl Draft<'_, '_, '_> {
             let is_named = self
                 .header_name(&parameter.name, &at.field("name"))
                 .is_some();
-            if !(1..=LENGTH_MAX).contains(&parameter.value.len()) {
+            if !(1..=LENGTH_MAX).contains(&parameter.value.chars().count()) {
                 let remedy = "use 1 to 1024 characters";
                 self.report
                     .error(&at.field("value"), "no value of a query parameter", remedy);

@@ -58,7 +58,7 @@ impl Draft<'_, '_, '_> {
             let Some(name) = self.header_name(written, &at.field("name")) else {
                 continue;
             };
-            if !(1..=HEADER_LENGTH_MAX).contains(&spec.text.len()) {
+            if !(1..=HEADER_LENGTH_MAX).contains(&spec.text.chars().count()) {
                 let remedy = "use 1 to 4096 characters";
                 self.report
                     .error(&at.field("value"), "no value of a header", remedy);
@@ -76,10 +76,10 @@ impl Draft<'_, '_, '_> {
         headers
     }
 
-    /// Reports a name that a match has twice.
+    /// Reports a name that a match or a filter has twice.
     pub(super) fn repeated(&mut self, is_same: bool, at: &FieldPath) {
         let path = at.field("name");
-        let remedy = "name it once; several values go into one expression";
+        let remedy = "name it once, with all its values";
         if is_same {
             self.report.error(&path, "the name is given twice", remedy);
         } else {

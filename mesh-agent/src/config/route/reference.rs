@@ -2,6 +2,7 @@
 
 use super::Draft;
 use crate::config::path::FieldPath;
+use crate::config::reference::Reference;
 use crate::config::service::check_port;
 use crate::model::{Destination, ParentRef};
 
@@ -70,7 +71,11 @@ impl Draft<'_, '_, '_> {
             let Some(parent) = self.parent(spec, index, &at) else {
                 continue;
             };
-            if let Some(message) = parents.iter().find_map(|known| clash(known, &parent)) {
+            // As written: a namespace that is named is another one than none.
+            let mut alike = parents
+                .iter()
+                .filter(|known| specs[known.index].namespace == spec.namespace);
+            if let Some(message) = alike.find_map(|known| clash(known, &parent)) {
                 let remedy = "tell references to one Service apart by port or sectionName";
                 self.report.error(&at, message, remedy);
             }
@@ -88,6 +93,14 @@ impl Draft<'_, '_, '_> {
     }
 
     fn parent(&mut self, spec: &ParentSpec<'_>, index: usize, at: &FieldPath) -> Option<ParentRef> {
+        let form = Reference {
+            group: spec.group,
+            kind: spec.kind,
+            name: spec.name,
+            namespace: spec.namespace,
+            section_name: spec.section_name,
+        };
+        form.check(at, self.report);
         let group = spec.group.unwrap_or("gateway.networking.k8s.io");
         let kind = spec.kind.unwrap_or("Gateway");
         if !matches!((group, kind), ("" | "core", "Service")) {
@@ -113,6 +126,14 @@ impl Draft<'_, '_, '_> {
 
     /// Where a `backendRef` leads. What can never resolve is reported here, what does not at the moment by the plan.
     pub(super) fn destination(&mut self, spec: &BackendSpec<'_>, at: &FieldPath) -> Destination {
+        let form = Reference {
+            group: spec.group,
+            kind: spec.kind,
+            name: spec.name,
+            namespace: spec.namespace,
+            section_name: None,
+        };
+        form.check(at, self.report);
         let group = spec.group.unwrap_or_default();
         let kind = spec.kind.unwrap_or("Service");
         if !matches!((group, kind), ("" | "core", "Service")) {

@@ -88,8 +88,9 @@ impl Draft<'_, '_, '_> {
         Some(self.texts.share(name))
     }
 
-    /// Checks what rules have in common only together: their number, their names, the number of their matches.
-    pub(super) fn check_rules(&mut self, rules: &[RouteRule]) {
+    /// Checks what rules have in common only together: their number, their names, the number of their matches, among them
+    /// those that the API server adds.
+    pub(super) fn check_rules(&mut self, rules: &[RouteRule], added: usize) {
         let path = FieldPath::of("spec.rules");
         self.check_length(rules.len(), RULES_MAX, &path);
         for (index, rule) in rules.iter().enumerate() {
@@ -102,7 +103,8 @@ impl Draft<'_, '_, '_> {
                     .error(&at.field("name"), "a second rule of this name", remedy);
             }
         }
-        let total: usize = rules.iter().map(|rule| rule.matches.len()).sum();
+        let written: usize = rules.iter().map(|rule| rule.matches.len()).sum();
+        let total = written + added;
         if total > MATCHES_TOTAL_MAX {
             let message =
                 format!("{total} matches, more than the {MATCHES_TOTAL_MAX} a route may have");

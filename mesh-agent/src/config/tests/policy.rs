@@ -336,27 +336,46 @@ fn values_of_a_standard_policy_are_checked() {
         )
     };
     check(&text("retryConstraint: {}"), true, &[]);
-    for (spec, is_accepted, expected) in [
+    for (spec, expected) in [
+        ("budget: {percent: 101}", "budget.percent: out of range"),
+        ("budget: {interval: 999ms}", "budget.interval: no interval"),
+        ("budget: {interval: 1h1s}", "budget.interval: no interval"),
         (
-            "retryConstraint: {budget: {percent: 101}}",
-            false,
-            "6 spec.retryConstraint.budget.percent: out of range",
+            "minRetryRate: {interval: 0s}",
+            "minRetryRate.interval: no interval",
         ),
         (
-            "retryConstraint: {minRetryRate: {interval: 0s}}",
-            false,
-            "6 spec.retryConstraint.minRetryRate.interval: no duration above zero",
+            "minRetryRate: {interval: 61m}",
+            "minRetryRate.interval: no interval",
         ),
         (
-            "sessionPersistence: {type: Cookie}",
-            true,
-            "6 spec.sessionPersistence: not implemented in the mesh, has no effect",
+            "minRetryRate: {count: 0}",
+            "minRetryRate.count: out of range",
         ),
     ] {
-        check(&text(spec), is_accepted, &[expected]);
+        let expected = format!("6 spec.retryConstraint.{expected}");
+        check(
+            &text(&format!("retryConstraint: {{{spec}}}")),
+            false,
+            &[&expected],
+        );
     }
     check(
-        &text("").replace("kind: Service", "kind: Bucket"),
+        &text("sessionPersistence: {type: Cookie}"),
+        true,
+        &[
+            "4 spec: the policy has no retryConstraint and no effect",
+            "6 spec.sessionPersistence: not implemented in the mesh, has no effect",
+        ],
+    );
+    let twice = "[{group: '', kind: Service, name: a}, {group: '', kind: Service, name: a}]";
+    check(
+        &text("retryConstraint: {}").replace("[{group: '', kind: Service, name: a}]", twice),
+        false,
+        &["5 spec.targetRefs[1]: a second reference to the same object"],
+    );
+    check(
+        &text("retryConstraint: {}").replace("kind: Service", "kind: Bucket"),
         false,
         &["5 spec.targetRefs[0]: the policy cannot target this kind"],
     );

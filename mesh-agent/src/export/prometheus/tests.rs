@@ -51,7 +51,7 @@ fn series(workload: &str) -> ConnectionSeries {
         sent_bytes: 6_144,
         received_bytes: 12_288,
         retransmits: 1,
-        bypassed: [2, 0],
+        bypassed: [2, 0, 0],
     }
 }
 

@@ -95,7 +95,7 @@ impl Connection {
         if self.role == Role::Client || begun.stream <= self.stream_last {
             return self.is_late(begun.stream);
         }
-        if begun.stream % 2 == 0 {
+        if begun.stream.is_multiple_of(2) {
             return Err(ErrorCode::PROTOCOL_ERROR);
         }
         self.stream_last = begun.stream;

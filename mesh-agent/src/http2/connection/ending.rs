@@ -22,6 +22,9 @@ pub(super) const LEAVING_PING: [u8; 8] = *b"mesh-bye";
 /// What other PINGs carry.
 const PING: [u8; 8] = *b"meshping";
 
+/// What a GOAWAY says to who PINGs too often (gRFC A8).
+pub(super) const TOO_MANY_PINGS: &[u8] = b"too_many_pings";
+
 /// The highest number of a stream.
 const STREAM_MAX: u32 = (1 << 31) - 1;
 
@@ -50,7 +53,64 @@ impl Resets {
     }
 }
 
+/// Streams that are reset before anything of their answer has come, until the peer has shown that it has read so far. Servers
+/// end a connection with many streams that were reset before they looked at them (20 for `h2`), as a defence against
+/// CVE-2023-44487; what is reset here comes from many callers.
+const EARLY_RESETS_MAX: u32 = 8;
+
+/// Resets that wait for it; one more is sent at once.
+const WAITING_RESETS_MAX: usize = 1_024;
+
+/// Resets that their peer might take for a flood.
+#[derive(Debug, Default)]
+pub(super) struct EarlyResets {
+    /// Sent since the peer was last known to have read everything.
+    sent: u32,
+    waiting: VecDeque<(u32, ErrorCode)>,
+    /// SETTINGS were sent whose acknowledgement shows it.
+    is_asked: bool,
+}
+
+impl EarlyResets {
+    /// Streams that the peer takes for open.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+}
+
 impl Connection {
+    /// Resets a stream of which the peer may not have seen anything yet.
+    fn write_early_reset(&mut self, stream: u32, code: ErrorCode) {
+        let is_too_early = self.early_resets.sent >= EARLY_RESETS_MAX;
+        if is_too_early && self.early_resets.waiting.len() < WAITING_RESETS_MAX {
+            self.resets.remember(stream);
+            self.early_resets.waiting.push_back((stream, code));
+        } else {
+            self.early_resets.sent += 1;
+            self.write_reset(stream, code);
+        }
+        if self.early_resets.sent >= EARLY_RESETS_MAX && !self.early_resets.is_asked {
+            self.early_resets.is_asked = true;
+            self.settings_unconfirmed += 1;
+            self.write_frame(kind::SETTINGS, 0, 0, &[]);
+        }
+    }
+
+    /// The peer has acknowledged SETTINGS.
+    pub(super) fn settings_confirmed(&mut self) {
+        self.settings_unconfirmed = self.settings_unconfirmed.saturating_sub(1);
+        if self.settings_unconfirmed > 0 || !self.early_resets.is_asked {
+            return;
+        }
+        self.early_resets.is_asked = false;
+        self.early_resets.sent = 0;
+        while self.early_resets.sent < EARLY_RESETS_MAX
+            && let Some((stream, code)) = self.early_resets.waiting.pop_front()
+        {
+            self.write_early_reset(stream, code);
+        }
+    }
+
     /// Asks the caller to go elsewhere: one GOAWAY now that takes every stream, a second one after a round trip, and the end when
     /// no stream is left (RFC 9113, 6.8).
     pub fn finish(&mut self) {
@@ -58,25 +118,30 @@ impl Connection {
             return;
         }
         self.leaving = Leaving::Announced;
-        self.write_go_away(STREAM_MAX, ErrorCode::NO_ERROR);
+        self.write_go_away(STREAM_MAX, ErrorCode::NO_ERROR, b"");
         self.write_frame(kind::PING, 0, 0, &LEAVING_PING);
     }
 
     /// The peer has seen the first GOAWAY.
     pub(super) fn leave(&mut self) {
         self.leaving = Leaving::Final;
-        self.write_go_away(self.stream_last, ErrorCode::NO_ERROR);
+        self.write_go_away(self.stream_last, ErrorCode::NO_ERROR, b"");
     }
 
     /// Ends the connection and every stream of it.
     pub fn end(&mut self, code: ErrorCode) {
+        self.end_saying(code, b"");
+    }
+
+    /// The same with a word for people and, of PINGs, for clients (gRFC A8).
+    pub(super) fn end_saying(&mut self, code: ErrorCode, debug: &[u8]) {
         if !self.is_ended {
             let last = match self.role {
                 Role::Server => self.stream_last,
                 // The peer has opened none.
                 Role::Client => 0,
             };
-            self.write_go_away(last, code);
+            self.write_go_away(last, code, debug);
             self.lost();
         }
     }
@@ -104,17 +169,18 @@ impl Connection {
         self.wake_writer();
     }
 
-    fn write_go_away(&mut self, last: u32, code: ErrorCode) {
-        let mut payload = [0; 8];
-        payload[..4].copy_from_slice(&last.to_be_bytes());
-        payload[4..].copy_from_slice(&code.0.to_be_bytes());
+    fn write_go_away(&mut self, last: u32, code: ErrorCode, debug: &[u8]) {
+        let mut payload = Vec::with_capacity(8 + debug.len());
+        payload.extend(last.to_be_bytes());
+        payload.extend(code.0.to_be_bytes());
+        payload.extend(debug);
         self.write_frame(kind::GO_AWAY, 0, 0, &payload);
     }
 
     /// The peer lets no stream live after this one.
     pub(super) fn peer_leaves(&mut self, last: u32, debug: &[u8]) {
         self.peer_last = Some(last);
-        self.is_pinged_too_often |= debug.starts_with(b"too_many_pings");
+        self.is_pinged_too_often |= debug.starts_with(TOO_MANY_PINGS);
         if self.role == Role::Client {
             let mut cut = vec![];
             for (place, stream) in self.streams.iter_placed() {
@@ -142,7 +208,7 @@ impl Connection {
         if !self.is_ended && self.is_over() {
             // A server has said it already.
             if self.role == Role::Client {
-                self.write_go_away(0, ErrorCode::NO_ERROR);
+                self.write_go_away(0, ErrorCode::NO_ERROR, b"");
             }
             self.is_ended = true;
         }
@@ -187,8 +253,12 @@ impl Connection {
         }
         stream.cut = Some(Cut::Reset(code));
         stream.rest = None;
-        let id = stream.id;
-        self.write_reset(id, code);
+        let (id, is_answered) = (stream.id, stream.has_head);
+        if is_answered {
+            self.write_reset(id, code);
+        } else {
+            self.write_early_reset(id, code);
+        }
         self.settle(place);
     }
 

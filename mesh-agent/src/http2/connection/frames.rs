@@ -1,6 +1,6 @@
 //! Frames as they come (RFC 9113, 6).
 
-use super::ending::{LEAVING_PING, Leaving};
+use super::ending::{LEAVING_PING, Leaving, TOO_MANY_PINGS};
 use super::{Connection, Role};
 use crate::http2::cut::{Cut, ErrorCode};
 use crate::http2::flow::WINDOW_MAX;
@@ -11,7 +11,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use std::time::Instant;
 
 /// Payloads from here on stay in the memory that they were read into; that of shorter ones is not worth being kept for them.
-const SHARED_BYTES_MIN: usize = 8 << 10;
+const SHARED_BYTES_MIN: usize = 16 << 10;
 
 /// DATA frames without data that a peer may send in a row.
 const EMPTY_FRAMES_MAX: u32 = 1_000;
@@ -96,7 +96,7 @@ impl Connection {
     /// Whether nobody has opened a stream of that number yet.
     pub(super) const fn is_idle(&self, stream: u32) -> bool {
         // Only clients open streams.
-        stream > self.stream_last || stream % 2 == 0
+        stream > self.stream_last || stream.is_multiple_of(2)
     }
 
     /// A frame that a stream which is no more should not have got.
@@ -252,10 +252,11 @@ impl Connection {
             return Err(ErrorCode::PROTOCOL_ERROR);
         }
         let is_acknowledged = head.has(flag::ACK);
-        if payload.len() % 6 != 0 || (is_acknowledged && !payload.is_empty()) {
+        if !payload.len().is_multiple_of(6) || (is_acknowledged && !payload.is_empty()) {
             return Err(ErrorCode::FRAME_SIZE_ERROR);
         }
         if is_acknowledged {
+            self.settings_confirmed();
             return Ok(());
         }
         if self.role == Role::Server && !self.budget.allows_settings(now) {
@@ -327,7 +328,8 @@ impl Connection {
         }
         let has_answered = std::mem::replace(&mut self.has_answered, false);
         if self.role == Role::Server && !self.budget.allows_ping(now, has_answered) {
-            return Err(ErrorCode::ENHANCE_YOUR_CALM);
+            self.end_saying(ErrorCode::ENHANCE_YOUR_CALM, TOO_MANY_PINGS);
+            return Ok(());
         }
         self.write_frame(kind::PING, flag::ACK, 0, payload);
         Ok(())

@@ -2,7 +2,8 @@
 
 use super::{Finding, add};
 use crate::model::{
-    Destination, MirrorRef, ObjectId, ObjectName, ParentRef, Problem, Route, Service, Severity,
+    AppProtocol, Destination, MirrorRef, ObjectId, ObjectName, ParentRef, Problem, Route, Service,
+    Severity,
 };
 use crate::plan::attachment::{Attachment, Named, is_routable};
 use crate::plan::catalog::Catalog;
@@ -86,8 +87,15 @@ fn check_ports(
         .map_or(&[][..], |service| service.ports.as_slice());
     let mut told: BTreeSet<&ObjectId> = BTreeSet::new();
     let mut without: BTreeSet<&ObjectId> = BTreeSet::new();
+    let mut retrying: BTreeSet<&ObjectId> = BTreeSet::new();
     for port in ports {
         let attachment = Attachment::of(name, port, routes);
+        if port.protocol == Some(AppProtocol::Grpc) {
+            let in_force = attachment.scopes().flat_map(|(_, routes)| routes);
+            for (id, route) in in_force.filter(|(id, _)| retrying.insert(id)) {
+                check_retries(catalog, id, route, problems);
+            }
+        }
         for ((loser, _), winner) in &attachment.conflicted {
             if told.insert(loser) {
                 let finding = Finding {
@@ -117,6 +125,23 @@ fn check_ports(
                 add(catalog, id.kind, &id.name, finding, problems);
             }
         }
+    }
+}
+
+/// Adds what `retry` of an HTTPRoute does not do for gRPC.
+fn check_retries(catalog: &Catalog, id: &ObjectId, route: &Route, problems: &mut Vec<Problem>) {
+    for (index, rule) in route.rules.iter().enumerate() {
+        if rule.retry.is_none() {
+            continue;
+        }
+        let finding = Finding {
+            severity: Severity::Warning,
+            path: format!("spec.rules[{index}].retry"),
+            value: None,
+            message: "its codes are HTTP statuses, and a gRPC call that fails has 200: such calls are tried again only if their connection is lost or a try takes too long, and no MeshPolicy's retry holds for them".to_owned(),
+            remedy: "leave retry out, and name statuses of gRPC in retry.codes of a MeshPolicy",
+        };
+        add(catalog, id.kind, &id.name, finding, problems);
     }
 }
 

@@ -67,7 +67,8 @@ fn what_an_http_route_says_itself_beats_every_policy() {
     let own = "timeouts: {request: 0s, backendRequest: 1s}, retry: {attempts: 1, codes: [503]}, backendRefs";
     let route = route("n", "h", "a", &rule("-", "b").replace("backendRefs", own))
         .replace("GRPCRoute", "HTTPRoute");
-    let catalog = loaded(&(pair() + &policies + &route));
+    let pair = pair().replace("port: 80", "port: 80, appProtocol: kubernetes.io/h2c");
+    let catalog = loaded(&(pair + &policies + &route));
     assert_eq!(messages(&catalog), Vec::<String>::new());
     let rule = met(&port(&catalog, "10.0.0.1").unwrap(), None, "/x").unwrap();
     assert_eq!(rule.traffic.timeouts.request, None);
@@ -226,4 +227,37 @@ fn the_standard_budget_of_retries_beats_every_policy_for_its_service() {
 
     let alone = loaded(&(pair() + standard));
     assert!(routing(&alone, "a").is_direct());
+
+    let constraint = "retryConstraint: {budget: {percent: 7, interval: 3s}, minRetryRate: {count: 5, interval: 2s}}";
+    let silent = standard.replace(constraint, "sessionPersistence: {type: Cookie}");
+    let of_mesh = policy(
+        "m",
+        "{kind: Service, name: a}",
+        "retry: {attempts: 3, budget: {percent: 50}}",
+    );
+    let catalog = loaded(&(pair() + &of_mesh + &silent));
+    let port = super::routes::port(&catalog, "10.0.0.1").unwrap();
+    assert_eq!(port.backend.traffic.retry_budget.percent, 50.0);
+}
+
+#[test]
+fn that_retry_of_an_http_route_does_not_know_grpc_s_statuses_is_told() {
+    let message = "HTTPRoute n/r: spec.rules[1].retry: its codes are HTTP statuses";
+    let retrying = rule("-", "a").replace("backendRefs", "retry: {codes: [503]}, backendRefs");
+    let text = |rule: &str| {
+        let with = format!("{}, {rule}", self::rule("-", "b"));
+        route("n", "r", "a", &with).replace("GRPCRoute", "HTTPRoute")
+    };
+    let grpc = pair().replace("port: 80", "port: 80, appProtocol: grpc");
+    let http = pair().replace("port: 80", "port: 80, appProtocol: kubernetes.io/h2c");
+    for (services, rule, is_told) in [
+        (&grpc, &retrying, true),
+        (&grpc, &rule("-", "a"), false),
+        (&http, &retrying, false),
+    ] {
+        let catalog = loaded(&(services.clone() + &text(rule)));
+        let told = messages(&catalog).join("\n");
+        assert_eq!(told.contains(message), is_told, "{rule} {told}");
+        assert_eq!(catalog.rejected(), 0, "{told}");
+    }
 }

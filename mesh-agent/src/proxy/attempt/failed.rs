@@ -27,7 +27,7 @@ pub(in crate::proxy) enum Instead {
 
 /// A try that was cut short before the head of an answer (issue 5, point 6).
 pub(super) fn failed_by(cut: Cut) -> Failed {
-    let unavailable = Failure::Status(Code::Unavailable);
+    let unavailable = Failure::Cut(Code::Unavailable);
     let (failure, reason, message) = match cut {
         Cut::Unsent => (Failure::NotSent, LocalReply::ConnectionLost, "never sent"),
         Cut::Unprocessed => (
@@ -46,17 +46,17 @@ pub(super) fn failed_by(cut: Cut) -> Failed {
             "the connection to the endpoint was lost",
         ),
         Cut::Reset(code) => (
-            Failure::Status(Code::of_reset(code.0)),
+            Failure::Cut(Code::of_reset(code.0)),
             LocalReply::UpstreamReset,
             "the endpoint reset the stream",
         ),
         Cut::Faulty(_) => (
-            Failure::Status(Code::Internal),
+            Failure::Cut(Code::Internal),
             LocalReply::UpstreamReset,
             "the endpoint broke HTTP/2",
         ),
     };
-    let code = if let Failure::Status(code) = failure {
+    let code = if let Failure::Cut(code) = failure {
         code
     } else {
         Code::Unavailable

@@ -1,10 +1,9 @@
 //! An endpoint's body on its way to the caller.
 
-use super::backlog::Backlog;
 use super::{Finish, MessageCount};
 use crate::grpc::Code;
 use crate::proxy::reply::GRPC_STATUS;
-use crate::proxy::wire::{Cut, Piece, Receiver, Sender};
+use crate::proxy::wire::{Cut, Piece, Pieces, Receiver, Sender};
 use http::HeaderMap;
 use std::task::{Context, Poll, ready};
 
@@ -22,7 +21,7 @@ pub(in crate::proxy) enum DownloadCut {
 pub(in crate::proxy) struct Download {
     body: Receiver,
     count: MessageCount,
-    backlog: Backlog,
+    backlog: Pieces,
     finish: Option<Finish>,
     /// `grpc-status` of the trailers.
     code: Option<Code>,
@@ -35,7 +34,7 @@ impl Download {
         Self {
             body,
             count: MessageCount::default(),
-            backlog: Backlog::default(),
+            backlog: Pieces::default(),
             finish: None,
             code: None,
             cut: None,
@@ -86,15 +85,15 @@ impl Download {
         to: &mut Sender,
     ) -> Poll<Result<(), DownloadCut>> {
         loop {
-            while !self.backlog.front.is_empty() {
+            while !self.backlog.front().is_empty() {
                 let is_last =
-                    self.backlog.is_front_last() && matches!(self.finish, Some(Finish::Plain));
-                let Poll::Ready(sent) = to.poll_send(cx, &mut self.backlog.front, is_last) else {
+                    self.backlog.rest_len() == 0 && matches!(self.finish, Some(Finish::Plain));
+                let Poll::Ready(sent) = to.poll_send(cx, self.backlog.front(), is_last) else {
                     self.absorb(cx);
                     return Poll::Pending;
                 };
                 self.body.release(sent.map_err(DownloadCut::Caller)?);
-                if self.backlog.front.is_empty() && is_last {
+                if self.backlog.front().is_empty() && is_last {
                     return Poll::Ready(Ok(()));
                 }
             }

@@ -1,10 +1,9 @@
 //! The caller's body on its way to an endpoint, and again to another one if the first try fails.
 
-use super::backlog::Backlog;
 use super::replay::Replay;
 use super::{Finish, MessageCount};
 use crate::proxy::mirror::{Copied, Copies};
-use crate::proxy::wire::{Cut, Piece, Receiver, Sender};
+use crate::proxy::wire::{Cut, Piece, Pieces, Receiver, Sender};
 use std::task::{Context, Poll, ready};
 
 /// Who cut an upload short.
@@ -24,7 +23,7 @@ pub(in crate::proxy) struct Upload {
     count: MessageCount,
     /// How the caller ended it, if it has.
     finish: Option<Finish>,
-    backlog: Backlog,
+    backlog: Pieces,
     /// Whether the backlog's front is sent for the first time, so that the caller may send as much again.
     is_fresh: bool,
     is_sent: bool,
@@ -40,7 +39,7 @@ impl Upload {
             replay: Replay::new(),
             count: MessageCount::default(),
             finish,
-            backlog: Backlog::default(),
+            backlog: Pieces::default(),
             is_fresh: true,
             is_sent: false,
             copies: vec![],
@@ -85,7 +84,7 @@ impl Upload {
         // What was taken and not sent is part of what is kept.
         let mut unsent = self.backlog.rest_len();
         if self.is_fresh {
-            unsent += self.backlog.front.len();
+            unsent += self.backlog.front().len();
         }
         if unsent > 0 {
             self.body.release(unsent);
@@ -108,17 +107,17 @@ impl Upload {
         to: &mut Sender,
     ) -> Poll<Result<(), UploadCut>> {
         loop {
-            while !self.backlog.front.is_empty() {
+            while !self.backlog.front().is_empty() {
                 let is_last =
-                    self.backlog.is_front_last() && matches!(self.finish, Some(Finish::Plain));
-                let Poll::Ready(sent) = to.poll_send(cx, &mut self.backlog.front, is_last) else {
+                    self.backlog.rest_len() == 0 && matches!(self.finish, Some(Finish::Plain));
+                let Poll::Ready(sent) = to.poll_send(cx, self.backlog.front(), is_last) else {
                     return self.absorb(cx).map_err(UploadCut::Caller);
                 };
                 let bytes = sent.map_err(|_| UploadCut::Endpoint)?;
                 if self.is_fresh {
                     self.body.release(bytes);
                 }
-                if self.backlog.front.is_empty() && is_last {
+                if self.backlog.front().is_empty() && is_last {
                     self.is_sent = true;
                     return Poll::Ready(Ok(()));
                 }

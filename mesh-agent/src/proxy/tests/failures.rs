@@ -322,7 +322,7 @@ async fn two_thousand_random_cancels_leave_nothing_behind() {
         assert_eq!(destination.breaker.used(resource), 0);
     }
     // What is not named any more goes with its last stream.
-    mesh.shared.routes.store(Arc::default());
+    mesh.shared.follow(Arc::default());
     drop(destination);
     mesh.proxy.routes_changed();
     while mesh.proxy.pool().entries() > 0 {

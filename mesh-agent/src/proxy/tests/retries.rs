@@ -1,11 +1,15 @@
 //! Which failures are tried again.
 
 use super::support::*;
-use crate::model::{Algorithm, BackendTraffic, CallTraffic, LoadBalancing, Retry, Timeouts};
+use crate::model::{
+    Algorithm, BackendTraffic, CallTraffic, CodeSet, LoadBalancing, Retry, Timeouts,
+};
 use crate::proxy::ProxySettings;
 use bytes::Bytes;
 use h2::Reason;
+use http::Response;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 fn retries(attempts: u32) -> CallTraffic {
@@ -242,5 +246,63 @@ async fn a_held_head_is_released_by_data_and_by_time() {
         if has_data {
             assert_eq!(stream.data().await.unwrap().unwrap(), message(b"first"));
         }
+    }
+}
+
+/// `retry` of an HTTPRoute with one code.
+fn retries_of_http() -> CallTraffic {
+    CallTraffic {
+        retry: Some(Retry {
+            attempts: 2,
+            codes: CodeSet::default(),
+            http_codes: Arc::from([503]),
+            retries_cuts: true,
+            backoff_base: Duration::from_millis(1),
+            backoff_max: Duration::from_millis(2),
+        }),
+        ..CallTraffic::default()
+    }
+}
+
+/// How the first try of a call fails.
+#[derive(Clone, Copy, Debug)]
+enum First {
+    Reset(Reason),
+    Grpc(&'static str),
+    Http(u16),
+}
+
+#[tokio::test]
+async fn a_grpc_call_through_an_http_route_is_tried_again_for_what_is_not_grpc() {
+    for (first, tries, code) in [
+        (First::Reset(Reason::INTERNAL_ERROR), 2, "0"),
+        (First::Http(503), 2, "0"),
+        (First::Http(502), 1, "none"),
+        (First::Grpc("14"), 1, "14"),
+    ] {
+        let endpoint = endpoint(move |mut served| async move {
+            served.body().await;
+            match first {
+                _ if served.number > 0 => served.answer(b"added", "0"),
+                First::Reset(reason) => served.respond.send_reset(reason),
+                First::Grpc(code) => served.fail(code),
+                First::Http(status) => {
+                    let head = Response::builder().status(status).body(()).unwrap();
+                    served.respond.send_response(head, true).unwrap();
+                }
+            }
+        })
+        .await;
+        let mesh = Mesh::new(&[endpoint], retries_of_http());
+        let caller = mesh.caller().await;
+
+        let answer = unary(&caller, request("/shop.Cart/Add"), b"apple")
+            .await
+            .unwrap();
+
+        assert_eq!(answer.code(), code, "{first:?}");
+        mesh.is_quiet().await;
+        let outcome = mesh.outcomes().pop().unwrap();
+        assert_eq!(outcome.attempts.len(), tries, "{first:?}");
     }
 }

@@ -202,7 +202,7 @@ impl Mesh {
 
     pub(super) fn with(table: RouteTable, settings: ProxySettings) -> Self {
         let shared = Shared::new(10_000);
-        shared.routes.store(Arc::new(table));
+        shared.follow(Arc::new(table));
         Self {
             proxy: Proxy::new(PlainConnect, Arc::clone(&shared), settings),
             shared,
@@ -212,15 +212,19 @@ impl Mesh {
 
     /// A socket whose other end the proxy serves.
     pub(super) async fn socket(&self) -> TcpStream {
+        self.socket_of(Caller::default()).await
+    }
+
+    /// The same, of this caller.
+    pub(super) async fn socket_of(&self, caller: Caller) -> TcpStream {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (socket, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
-        let (stream, peer) = accepted.unwrap();
+        let (stream, _) = accepted.unwrap();
         let accepted = Accepted {
             stream,
             requested: REQUESTED,
-            peer,
-            caller: Caller::default(),
+            caller,
         };
         tokio::spawn(Arc::clone(&self.proxy).serve(accepted, self.drain.watch()));
         socket.unwrap()
@@ -228,10 +232,15 @@ impl Mesh {
 
     /// A caller's connection.
     pub(super) async fn caller(&self) -> SendRequest<Bytes> {
+        self.connect(Caller::default()).await
+    }
+
+    /// The connection of this caller.
+    pub(super) async fn connect(&self, caller: Caller) -> SendRequest<Bytes> {
         let mut builder = h2::client::Builder::new();
         // Real callers do not end a connection for its many small answers.
         builder.data_frame_budget(1 << 30);
-        let handshake = builder.handshake(self.socket().await);
+        let handshake = builder.handshake(self.socket_of(caller).await);
         let (caller, connection) = handshake.await.unwrap();
         tokio::spawn(connection);
         caller
@@ -322,4 +331,21 @@ pub(super) async fn unary(
     let (response, mut sender) = open(caller, request).await;
     sender.send_data(message(content), true)?;
     read(response).await
+}
+
+/// Lets everything happen that would have happened by now. What has to have happened is to be awaited instead: on a busy machine
+/// the kernel takes its time.
+pub(super) async fn settle() {
+    // Each turn looks at the sockets.
+    for _ in 0..1_000 {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Lets time pass: nothing else is under way, or it would be late.
+pub(super) async fn pass(time: std::time::Duration) {
+    tokio::time::pause();
+    tokio::time::sleep(time).await;
+    tokio::time::resume();
+    settle().await;
 }

@@ -218,7 +218,7 @@ async fn what_was_counted_of_connections_stays_when_the_service_goes() {
     while mesh.shared.figures.sessions() > 0 {
         tokio::task::yield_now().await;
     }
-    mesh.shared.routes.store(Arc::new(RouteTable::default()));
+    mesh.shared.follow(Arc::new(RouteTable::default()));
     mesh.proxy.routes_changed();
     assert_eq!(counted(), (1, 0));
 }

@@ -1,7 +1,9 @@
 //! The task of one connection to an endpoint: makes it, moves it, and ends with it.
 
 use super::entry::Entry;
+use super::silence::{Due, Look, Silence};
 use super::{Client, ConnectionFigures, Makings};
+use crate::proxy::clock;
 use crate::proxy::wire::{self, Cut, Driver, Opener};
 use crate::resilience::{Permit, Resource};
 use socket2::SockRef;
@@ -13,7 +15,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, Sleep, sleep, timeout};
+use tokio::time::{Sleep, sleep, timeout};
 
 /// Makes a connection for an entry that has counted it, and moves it until it is over.
 pub(super) async fn run(makings: Arc<Makings>, entry: Arc<Entry>, client: Client, permit: Permit) {
@@ -27,9 +29,9 @@ pub(super) async fn run(makings: Arc<Makings>, entry: Arc<Entry>, client: Client
         }
     };
     let _counted = Counted::new(Arc::clone(&client.figures));
-    let (id, is_to_dial) = Entry::connected(&entry, opener);
-    if is_to_dial {
-        dial_another(&makings, &entry, client);
+    let (id, to_dial) = Entry::connected(&entry, opener);
+    for _ in 0..to_dial {
+        dial_another(&makings, &entry, client.clone());
     }
     let mut moved = pin!(Moved::new(driver, &entry, id, &makings));
     poll_fn(|cx| moved.as_mut().poll(cx)).await;
@@ -89,27 +91,29 @@ impl Drop for Counted {
 /// A connection that is moved: ready when it is over.
 struct Moved<'e> {
     driver: Driver,
+    makings: &'e Makings,
     entry: &'e Entry,
     id: u64,
-    idle: Duration,
+    /// Fixed when the connection is made: a complaint ends it.
+    ping: Duration,
     is_withdrawn: bool,
-    read_bytes: u64,
-    silent_since: Instant,
+    silence: Silence,
     check: Pin<Box<Sleep>>,
 }
 
 impl<'e> Moved<'e> {
-    fn new(driver: Driver, entry: &'e Entry, id: u64, makings: &Makings) -> Self {
+    fn new(driver: Driver, entry: &'e Entry, id: u64, makings: &'e Makings) -> Self {
         let idle = makings.times.idle;
+        let ping = makings.ping(entry.key().endpoint);
         Self {
             driver,
+            makings,
             entry,
             id,
-            idle,
+            ping,
             is_withdrawn: false,
-            read_bytes: 0,
-            silent_since: Instant::now(),
-            check: Box::pin(sleep(idle.min(entry.ping()))),
+            silence: Silence::new(clock::now(), idle),
+            check: Box::pin(sleep(idle.min(ping))),
         }
     }
 
@@ -119,7 +123,8 @@ impl<'e> Moved<'e> {
             self.is_withdrawn = true;
             self.entry.withdraw(self.id);
             if self.driver.is_pinged_too_often() {
-                self.entry.ping_less();
+                let endpoint = self.entry.key().endpoint;
+                self.makings.ping_less(endpoint, self.ping);
             }
         }
         while self.check.as_mut().poll(cx).is_ready() {
@@ -130,26 +135,22 @@ impl<'e> Moved<'e> {
 
     /// Looks whether the connection is idle, or silent though it has streams.
     fn check(&mut self, cx: &Context<'_>) {
-        let now = Instant::now();
-        let read_bytes = self.driver.read_bytes();
-        if read_bytes != self.read_bytes {
-            self.read_bytes = read_bytes;
-            self.silent_since = now;
+        let now = clock::now();
+        let (due, wait) = self.silence.look(Look {
+            now,
+            read_bytes: self.driver.read_bytes(),
+            is_idle: self.entry.streams(self.id) == Some(0),
+            ping: self.ping,
+        });
+        match due {
+            Due::Nothing => {}
+            // Unless a stream has begun just now.
+            Due::Close => self.is_withdrawn = self.entry.withdraw_idle(self.id),
+            Due::Ping => {
+                self.driver.ping();
+                cx.waker().wake_by_ref();
+            }
         }
-        let silent = now - self.silent_since;
-        let ping = self.entry.ping();
-        let streams = self.entry.streams(self.id);
-        if streams == Some(0) && silent >= self.idle {
-            self.is_withdrawn = self.entry.withdraw_idle(self.id);
-        } else if streams != Some(0) && silent >= ping {
-            self.driver.ping();
-            self.silent_since = now;
-            cx.waker().wake_by_ref();
-        }
-        let next = if streams == Some(0) { self.idle } else { ping };
-        let left = next.saturating_sub(now - self.silent_since);
-        self.check
-            .as_mut()
-            .reset(now + left.max(Duration::from_secs(1)));
+        self.check.as_mut().reset((now + wait).into());
     }
 }

@@ -5,12 +5,14 @@ use crate::proxy::wire::Opener;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// Connections of one entry. An endpoint that takes a hundred streams on each gets more than the streams that one caller's
 /// connection may have, fifty times over.
 const CONNECTIONS_MAX: usize = 512;
+
+/// Connections that are made at once when one of them has shown how little an endpoint takes on each.
+const DIALING_MAX: usize = 16;
 
 /// Connections to one endpoint for one kind of caller.
 #[derive(Debug)]
@@ -28,7 +30,6 @@ struct State {
     waiting: VecDeque<oneshot::Sender<Result<Lease, Arc<io::Error>>>>,
     /// The endpoint is gone: connections leave with their last stream.
     is_retired: bool,
-    ping: Duration,
     last_id: u64,
 }
 
@@ -87,7 +88,6 @@ impl Entry {
                 dialing: 0,
                 waiting: VecDeque::new(),
                 is_retired: false,
-                ping: makings.times.ping,
                 last_id: 0,
             }),
             streams_expected: makings.limits.streams_expected,
@@ -132,8 +132,8 @@ impl Entry {
         state.dialing == 0 && state.ready.is_empty()
     }
 
-    /// A connection was made. Returns its id, and whether one more is needed, which is counted then.
-    pub(super) fn connected(entry: &Arc<Self>, opener: Opener) -> (u64, bool) {
+    /// A connection was made. Returns its id, and how many more are needed, which are counted then.
+    pub(super) fn connected(entry: &Arc<Self>, opener: Opener) -> (u64, usize) {
         let mut state = entry.lock();
         state.dialing -= 1;
         state.last_id += 1;
@@ -144,11 +144,14 @@ impl Entry {
             streams: 0,
         });
         let served = state.serve(entry);
-        let is_to_dial = state.needs_another(entry.streams_expected);
-        state.dialing += usize::from(is_to_dial);
+        let mut to_dial = 0;
+        while state.dialing < DIALING_MAX && state.needs_another(entry.streams_expected) {
+            state.dialing += 1;
+            to_dial += 1;
+        }
         drop(state);
         hand_over(served);
-        (id, is_to_dial)
+        (id, to_dial)
     }
 
     /// A connection could not be made: nobody who waits gets one, unless others are being made.
@@ -205,17 +208,6 @@ impl Entry {
         state.ready = kept;
         drop(state);
         drop::<Vec<Ready>>(gone);
-    }
-
-    /// How long a connection may be silent before it gets a PING.
-    pub(super) fn ping(&self) -> Duration {
-        self.lock().ping
-    }
-
-    /// The endpoint has complained of PINGs.
-    pub(super) fn ping_less(&self) {
-        let mut state = self.lock();
-        state.ping = state.ping.saturating_mul(2);
     }
 
     fn release(entry: &Arc<Self>, id: u64) {

@@ -6,16 +6,23 @@ use super::stream::{Receiver, Sender};
 use super::{Cut, ErrorCode, WireLimits};
 use crate::http2::Connection;
 use http::{Response, request};
-use std::future::poll_fn;
-use std::task::{Context, Poll};
-use std::time::Instant;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
+use tokio::time::{Sleep, sleep};
 
 /// A caller's connection. It moves only while [`Server::poll_incoming`] and [`Server::poll_flush`] are called.
 pub(in crate::proxy) struct Server {
     socket: Socket,
     link: Link,
+    lingering: Option<Pin<Box<Sleep>>>,
 }
+
+/// How long a caller that was told why it is left may take to stop sending: what it has sent and nobody reads would have the
+/// kernel reset the connection, and take back what it was told.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// A request that has begun.
 pub(in crate::proxy) struct Incoming {
@@ -39,6 +46,7 @@ impl Server {
         let mut server = Self {
             socket: Socket::new(socket),
             link: Link::new(Connection::server(*limits, Instant::now())),
+            lingering: None,
         };
         poll_fn(|cx| {
             if server.socket.poll_flush(cx, &server.link)?.is_pending() {
@@ -51,8 +59,7 @@ impl Server {
                 match server.socket.poll_read(cx, &server.link) {
                     Poll::Ready(Ok(())) if server.link.lock().is_finished() => {
                         // The GOAWAY says what is wrong, if anybody listens.
-                        let _flushed = server.socket.poll_flush(cx, &server.link);
-                        let _ended = server.socket.poll_shutdown(cx);
+                        let _ended = server.poll_end(cx);
                         return Poll::Ready(Err(std::io::ErrorKind::InvalidData.into()));
                     }
                     Poll::Ready(Ok(())) => {}
@@ -101,12 +108,29 @@ impl Server {
         }
     }
 
-    /// Sends the last of it.
+    /// Sends the last of it, and waits a while for the caller's end.
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        match self.socket.poll_flush(cx, &self.link) {
-            Poll::Ready(Ok(())) => self.socket.poll_shutdown(cx).map(|_| ()),
-            Poll::Ready(Err(_)) => Poll::Ready(()),
-            Poll::Pending => Poll::Pending,
+        let lingering = match &mut self.lingering {
+            Some(lingering) => lingering,
+            none => {
+                match self.socket.poll_flush(cx, &self.link) {
+                    Poll::Ready(Ok(())) => {}
+                    Poll::Ready(Err(_)) => return Poll::Ready(()),
+                    Poll::Pending => return Poll::Pending,
+                }
+                if ready!(self.socket.poll_shutdown(cx)).is_err() {
+                    return Poll::Ready(());
+                }
+                none.insert(Box::pin(sleep(LINGER)))
+            }
+        };
+        loop {
+            if lingering.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(());
+            }
+            if ready!(self.socket.poll_read(cx, &self.link)).is_err() {
+                return Poll::Ready(());
+            }
         }
     }
 
@@ -120,8 +144,9 @@ impl Server {
             return Poll::Ready(());
         }
         connection.wait_for_output(cx);
-        if was_choked || connection.is_finished() {
-            // There is something to be read, or nothing more to be done.
+        let is_to_end = self.lingering.is_none() && connection.is_finished();
+        if (was_choked && !connection.is_choked()) || is_to_end {
+            // There may be something to be read, or nothing more is to be done.
             cx.waker().wake_by_ref();
         }
         Poll::Pending

@@ -3,6 +3,7 @@
 use super::half::Link;
 use bytes::BytesMut;
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -12,14 +13,42 @@ use tokio::net::TcpStream;
 use tokio_util::io::poll_read_buf;
 
 /// Bytes that are read at once.
-const READ_BYTES: usize = 64 << 10;
+const READ_BYTES: usize = 128 << 10;
 
 /// Pieces that are written at once.
 const SLICES_MAX: usize = 64;
 
+/// Memory to read into that a thread keeps.
+const BUFFERS_MAX: usize = 4;
+
 thread_local! {
-    /// What all connections of a thread read into, so that an idle one holds no memory.
-    static SCRATCH: RefCell<BytesMut> = RefCell::default();
+    /// What all connections of a thread read into, so that an idle one holds no memory. Large bodies stay there until they are
+    /// written, and then the memory is used again.
+    static BUFFERS: RefCell<VecDeque<BytesMut>> = RefCell::default();
+}
+
+/// Memory to read into, empty.
+fn lend() -> BytesMut {
+    BUFFERS.with_borrow_mut(|buffers| {
+        for _ in 0..buffers.len() {
+            let mut buffer = buffers.pop_front().unwrap_or_default();
+            buffer.clear();
+            if buffer.try_reclaim(READ_BYTES) {
+                return buffer;
+            }
+            buffers.push_back(buffer);
+        }
+        BytesMut::with_capacity(READ_BYTES)
+    })
+}
+
+fn give_back(buffer: BytesMut) {
+    BUFFERS.with_borrow_mut(|buffers| {
+        if buffers.len() < BUFFERS_MAX {
+            // The next one to be lent: it is in the processor's caches.
+            buffers.push_front(buffer);
+        }
+    });
 }
 
 /// A socket.
@@ -50,23 +79,31 @@ impl Socket {
         if !self.input.is_empty() {
             ready!(self.stream.poll_read_ready(cx))?;
         }
-        SCRATCH.with_borrow_mut(|scratch| {
-            scratch.clear();
-            scratch.reserve(READ_BYTES);
-            scratch.extend_from_slice(&self.input);
-            let read = ready!(poll_read_buf(Pin::new(&mut self.stream), cx, scratch))?;
-            if read == 0 {
-                return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
-            }
-            self.read_bytes += read as u64;
-            link.lock().receive(scratch, Instant::now());
-            if scratch.is_empty() {
-                self.input = BytesMut::new();
-            } else {
-                self.input = BytesMut::from(&scratch[..]);
-            }
-            Poll::Ready(Ok(()))
-        })
+        let mut buffer = lend();
+        let read = self.poll_read_into(cx, &mut buffer, link);
+        give_back(buffer);
+        read
+    }
+
+    fn poll_read_into(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut BytesMut,
+        link: &Link,
+    ) -> Poll<io::Result<()>> {
+        buffer.extend_from_slice(&self.input);
+        let read = ready!(poll_read_buf(Pin::new(&mut self.stream), cx, buffer))?;
+        if read == 0 {
+            return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+        }
+        self.read_bytes += read as u64;
+        link.lock().receive(buffer, Instant::now());
+        if buffer.is_empty() {
+            self.input = BytesMut::new();
+        } else {
+            self.input = BytesMut::from(&buffer[..]);
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Writes what the connection has to send; ready when it is all with the kernel.

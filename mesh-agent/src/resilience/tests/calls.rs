@@ -112,8 +112,14 @@ fn the_policy_says_which_failures_are_tried_again() {
         (UNAVAILABLE, true),
         (Failure::Status(Code::ResourceExhausted), true),
         (Failure::Status(Code::Internal), false),
-        (Failure::Http(503), true),
-        (Failure::Http(500), false),
+        (Failure::Http(503, None), true),
+        (Failure::Http(500, None), false),
+        // A gRPC call that something else answers, told in either language.
+        (Failure::Http(429, Some(Code::Unavailable)), true),
+        (Failure::Http(503, Some(Code::Internal)), true),
+        (Failure::Http(400, Some(Code::Internal)), false),
+        (Failure::Cut(Code::Unavailable), true),
+        (Failure::Cut(Code::Internal), false),
         // Whatever the codes say.
         (Failure::TimedOut, true),
         (none_left, true),

@@ -19,7 +19,7 @@ use tonic::transport::Endpoint;
 use tower_service::Service;
 
 /// One KiB, the payload of the project's figures.
-const PAYLOAD: Bytes = Bytes::from_static(&[0x70; 1_024]);
+pub(crate) const PAYLOAD: Bytes = Bytes::from_static(&[0x70; 1_024]);
 
 /// Makes the calls and prints what came of them.
 pub(crate) async fn call(
@@ -55,7 +55,7 @@ pub(crate) async fn call(
 }
 
 /// Who answered, if the rest of the answer is what was sent.
-fn identity(answer: &Bytes) -> Option<String> {
+pub(crate) fn identity(answer: &Bytes) -> Option<String> {
     let end = answer.iter().position(|&byte| byte == b'\n')?;
     let (identity, payload) = answer.split_at(end);
     (payload[1..] == PAYLOAD).then(|| String::from_utf8_lossy(identity).into_owned())

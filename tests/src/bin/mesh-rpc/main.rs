@@ -1,5 +1,6 @@
 //! `mesh-rpc`: a tonic server and client of the behaviour tests. Driven through [`mesh_tests::rpc`].
 
+mod abandon;
 mod ask;
 mod call;
 mod features;
@@ -8,11 +9,16 @@ mod load;
 mod load_serve;
 mod page;
 mod serve;
+mod silence;
+mod steady;
 mod traced;
+mod witness;
 
 use std::error::Error;
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::time::Duration;
+use tokio::runtime::Runtime;
 
 fn main() -> ExitCode {
     match run() {
@@ -30,8 +36,30 @@ fn run() -> Result<(), Box<dyn Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    match words.as_slice() {
-        ["serve", listen, identity] => runtime.block_on(serve::serve(listen.parse()?, identity)),
+    let outcome = carry_out(&runtime, &words);
+    // A thread that still reads standard input would be waited for.
+    runtime.shutdown_background();
+    outcome
+}
+
+fn carry_out(runtime: &Runtime, words: &[&str]) -> Result<(), Box<dyn Error>> {
+    match words {
+        ["serve", listen, identity, delay_ms] => {
+            let delay = Duration::from_millis(delay_ms.parse()?);
+            runtime.block_on(serve::serve(listen.parse()?, identity, delay))
+        }
+        ["steady", target, connections, streams, habit] => runtime.block_on(steady::call(
+            target.parse()?,
+            connections.parse()?,
+            streams.parse()?,
+            habit,
+        )),
+        ["abandon", target, connections, streams, calls] => runtime.block_on(abandon::call(
+            target.parse()?,
+            connections.parse()?,
+            streams.parse()?,
+            calls.parse()?,
+        )),
         ["call", target, channels, calls] => runtime.block_on(call::call(
             target.parse()?,
             channels.parse()?,
@@ -51,13 +79,21 @@ fn run() -> Result<(), Box<dyn Error>> {
         ["traced", target] => runtime.block_on(traced::call(target.parse()?)),
         ["features", target] => runtime.block_on(features::features(target.parse()?)),
         ["ask", target] => runtime.block_on(ask::ask(target.parse()?)),
+        ["witness", listen, name] => runtime.block_on(witness::serve(listen.parse()?, name)),
         ["page", listen] => runtime.block_on(page::serve(listen.parse()?)),
+        ["silence", case, target, seconds] => runtime.block_on(silence::silence(
+            case,
+            target.parse()?,
+            Duration::from_secs(seconds.parse()?),
+        )),
         ["serve-traced", listen] => runtime.block_on(traced::serve(listen.parse()?)),
         _ => Err(
-            "usage: mesh-rpc serve ADDRESS IDENTITY | mesh-rpc call ADDRESS CHANNELS CALLS \
+            "usage: mesh-rpc serve ADDRESS IDENTITY DELAY_MS | mesh-rpc call ADDRESS CHANNELS CALLS \
+             | mesh-rpc steady ADDRESS CONNECTIONS STREAMS stay|come | mesh-rpc abandon ADDRESS CONNECTIONS STREAMS CALLS \
              | mesh-rpc load-serve ADDRESS [STREAMS] | mesh-rpc load ADDRESS CONNECTIONS STREAMS PLAN... \
              | mesh-rpc traced ADDRESS | mesh-rpc serve-traced ADDRESS \
-             | mesh-rpc features ADDRESS | mesh-rpc ask ADDRESS | mesh-rpc page ADDRESS"
+             | mesh-rpc features ADDRESS | mesh-rpc ask ADDRESS | mesh-rpc page ADDRESS \
+             | mesh-rpc silence connection|stream ADDRESS SECONDS | mesh-rpc witness ADDRESS NAME"
                 .into(),
         ),
     }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use h2::server::{Builder, SendResponse};
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use std::error::Error;
 use std::net::SocketAddr;
 use tokio::io::AsyncWriteExt as _;
@@ -51,15 +51,19 @@ async fn serve_requests(stream: TcpStream) -> Result<(), h2::Error> {
     Ok(())
 }
 
-/// Reads the request to its end, then answers.
+/// Reads the request to its end, then answers; to HEAD with a head alone (RFC 9110, 9.3.2).
 async fn answer(
     request: Request<h2::RecvStream>,
     mut response: SendResponse<Bytes>,
 ) -> Result<(), h2::Error> {
+    let is_head = request.method() == Method::HEAD;
     let mut body = request.into_body();
     while let Some(piece) = body.data().await {
         body.flow_control().release_capacity(piece?.len())?;
     }
-    let mut page = response.send_response(Response::new(()), false)?;
+    let mut page = response.send_response(Response::new(()), is_head)?;
+    if is_head {
+        return Ok(());
+    }
     page.send_data(PAGE, true)
 }
