@@ -25,7 +25,7 @@ struct Target {
     runs: u32,
 }
 
-const TARGETS: [Target; 4] = [
+const TARGETS: [Target; 6] = [
     Target {
         name: "stream",
         runs: 60_000,
@@ -41,6 +41,14 @@ const TARGETS: [Target; 4] = [
     Target {
         name: "grpc",
         runs: 300_000,
+    },
+    Target {
+        name: "hpack",
+        runs: 20_000,
+    },
+    Target {
+        name: "http2",
+        runs: 10_000,
     },
 ];
 

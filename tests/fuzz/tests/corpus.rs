@@ -3,7 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use mesh_fuzz::{check_bytes, check_calls, check_grpc, check_routes};
+use mesh_fuzz::{
+    check_blocks, check_bytes, check_calls, check_connection, check_frames, check_grpc,
+    check_proxied, check_routes,
+};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -47,6 +50,16 @@ fn the_corpus_of_grpc_is_read_as_specified() {
     check_corpus("grpc", check_grpc);
 }
 
+#[test]
+fn the_corpus_of_header_blocks_is_agreed_upon() {
+    check_corpus("hpack", check_blocks);
+}
+
+#[test]
+fn the_corpus_of_the_proxy_s_connections_is_agreed_upon() {
+    check_corpus("http2", check_connection);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(500))]
 
@@ -63,5 +76,24 @@ proptest! {
     #[test]
     fn any_bytes_are_agreed_upon(bytes in vec(any::<u8>(), 0..300)) {
         check_bytes(&bytes);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
+    #[test]
+    fn any_header_blocks_are_agreed_upon(bytes in vec(any::<u8>(), 0..300)) {
+        check_blocks(&bytes);
+    }
+
+    #[test]
+    fn any_frames_leave_the_proxy_s_connections_legal_and_within_their_bounds(bytes in vec(any::<u8>(), 0..600)) {
+        check_frames(&bytes);
+    }
+
+    #[test]
+    fn the_proxy_s_connections_read_what_the_oracle_reads(bytes in vec(any::<u8>(), 0..600)) {
+        check_proxied(&bytes);
     }
 }

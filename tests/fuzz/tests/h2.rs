@@ -1,45 +1,21 @@
 //! What `h2`, the implementation of HTTP/2 of most Rust programs, reads in an exchange is what the meter reads: the meter is
 //! held against the oracle, and the oracle's reading against that of an `h2` server and of an `h2` client.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::future::poll_fn;
 use std::path::Path;
 use std::task::Poll;
 
 use h2::RecvStream;
-use http::{HeaderMap, Request};
+use http::Request;
 use mesh_common::meter::PREFACE;
-use mesh_fuzz::{End, Exchange, Oracle, Said, check};
+use mesh_fuzz::{End, Exchange, Reading, Stream, StreamEnd, by_stream, check, comparable, fields};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
 /// More than either direction of an exchange says.
 const BUFFER_BYTES: usize = 1 << 20;
-
-/// Fields of a block, sorted: `h2` keeps the order of one name's values only.
-type Block = Vec<(Vec<u8>, Vec<u8>)>;
-
-/// One direction of a stream.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Stream {
-    blocks: Vec<Block>,
-    /// Payload of DATA without padding.
-    body_bytes: u64,
-    end: StreamEnd,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum StreamEnd {
-    #[default]
-    Open,
-    Ended,
-    Reset(u32),
-}
-
-/// One direction of a connection by stream.
-type Reading = BTreeMap<u32, Stream>;
 
 /// What the oracle, and with it the meter, has read.
 fn agreed(is_client: bool, frames: &[u8], seed: u64) -> Reading {
@@ -48,93 +24,28 @@ fn agreed(is_client: bool, frames: &[u8], seed: u64) -> Reading {
     by_stream(&oracle)
 }
 
-fn by_stream(oracle: &Oracle) -> Reading {
-    let mut reading = Reading::new();
-    let mut lists = oracle.lists.iter();
-    for said in &oracle.said {
-        match said {
-            Said::Headers {
-                stream,
-                ends_stream,
-                ..
-            } => {
-                let list = lists.next().expect("a list for each block");
-                let stream = reading.entry(*stream).or_default();
-                // h2 keeps interim responses to itself.
-                if !is_interim(list) {
-                    stream.blocks.push(comparable(list.clone()));
+/// Takes what has come of a body and what follows it.
+async fn take(stream: &mut Stream, body: &mut RecvStream) {
+    poll_fn(|context| {
+        loop {
+            match body.poll_data(context) {
+                Poll::Ready(Some(Ok(data))) => stream.body_bytes += data.len() as u64,
+                Poll::Ready(Some(Err(error))) => {
+                    let reason = error.reason().expect("a reset");
+                    stream.end = StreamEnd::Reset(reason.into());
+                    return Poll::Ready(());
                 }
-                stream.end_if(*ends_stream);
-            }
-            Said::Data {
-                stream,
-                bytes,
-                ends_stream,
-            } => {
-                let stream = reading.entry(*stream).or_default();
-                stream.body_bytes += u64::from(*bytes);
-                stream.end_if(*ends_stream);
-            }
-            Said::Reset { stream, code } => {
-                reading.entry(*stream).or_default().end = StreamEnd::Reset(*code);
-            }
-            Said::GoAway { .. } | Said::HeadersLost { .. } | Said::Lost => {
-                panic!("{said:?} in a legal exchange");
+                Poll::Ready(None) => break,
+                Poll::Pending => return Poll::Ready(()),
             }
         }
-    }
-    reading
-}
-
-impl Stream {
-    fn end_if(&mut self, ends_stream: bool) {
-        if ends_stream {
-            self.end = StreamEnd::Ended;
+        stream.end = StreamEnd::Ended;
+        if let Poll::Ready(Ok(Some(trailers))) = body.poll_trailers(context) {
+            stream.blocks.push(comparable(fields(&trailers)));
         }
-    }
-
-    /// Takes what has come of a body and what follows it.
-    async fn take(&mut self, body: &mut RecvStream) {
-        poll_fn(|context| {
-            loop {
-                match body.poll_data(context) {
-                    Poll::Ready(Some(Ok(data))) => self.body_bytes += data.len() as u64,
-                    Poll::Ready(Some(Err(error))) => {
-                        let reason = error.reason().expect("a reset");
-                        self.end = StreamEnd::Reset(reason.into());
-                        return Poll::Ready(());
-                    }
-                    Poll::Ready(None) => break,
-                    Poll::Pending => return Poll::Ready(()),
-                }
-            }
-            self.end = StreamEnd::Ended;
-            if let Poll::Ready(Ok(Some(trailers))) = body.poll_trailers(context) {
-                self.blocks.push(comparable(fields(&trailers)));
-            }
-            Poll::Ready(())
-        })
-        .await;
-    }
-}
-
-fn is_interim(list: &Block) -> bool {
-    list.iter()
-        .any(|(name, value)| name == b":status" && value.starts_with(b"1"))
-}
-
-/// Without the order, and what `h2` does not say of a request without an authority.
-fn comparable(mut list: Block) -> Block {
-    list.retain(|(name, _)| name != b":scheme");
-    list.sort();
-    list
-}
-
-fn fields(headers: &HeaderMap) -> Block {
-    let fields = headers.iter();
-    fields
-        .map(|(name, value)| (name.as_str().into(), value.as_bytes().into()))
-        .collect()
+        Poll::Ready(())
+    })
+    .await;
 }
 
 /// What an `h2` server reads.
@@ -165,7 +76,7 @@ async fn read_by_server(exchange: &Exchange) -> Reading {
             blocks: vec![comparable(head)],
             ..Stream::default()
         };
-        stream.take(request.body_mut()).await;
+        take(&mut stream, request.body_mut()).await;
         reading.insert(respond.stream_id().as_u32(), stream);
     }
     reading
@@ -230,7 +141,7 @@ async fn read_by_client(exchange: &Exchange) -> Reading {
                 let status = response.status().as_str().as_bytes().to_vec();
                 head.push((b":status".to_vec(), status));
                 stream.blocks.push(comparable(head));
-                stream.take(response.body_mut()).await;
+                take(&mut stream, response.body_mut()).await;
             }
             Some(Err(error)) => {
                 stream.end = StreamEnd::Reset(error.reason().expect("a reset").into());
