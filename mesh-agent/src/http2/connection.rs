@@ -222,6 +222,11 @@ impl Connection {
         }
     }
 
+    /// Whoever writes to the socket is at it: nobody needs to wake it.
+    pub fn is_written_to(&mut self) {
+        self.writer = None;
+    }
+
     /// Whether the peer is not to be read from until it takes some of the output.
     #[must_use]
     pub fn is_choked(&self) -> bool {
@@ -231,12 +236,9 @@ impl Connection {
     /// How many streams the peer lets be open at once.
     #[must_use]
     pub fn streams_max(&self) -> usize {
-        match self.peer.streams_max {
-            Some(most) => usize::try_from(most)
-                .unwrap_or(usize::MAX)
-                .saturating_sub(self.early_resets.waiting()),
-            None => usize::MAX,
-        }
+        let most = self.peer.streams_max.map(usize::try_from);
+        let most = most.and_then(Result::ok).unwrap_or(usize::MAX);
+        self.early_resets.leave_of(most)
     }
 
     /// Whether the peer has said what it takes: the connection has begun.

@@ -3,7 +3,8 @@
 use super::hpack::{Encoder, Field, Indexing};
 use bytes::BytesMut;
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, TE, TRANSFER_ENCODING,
+    UPGRADE,
 };
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, request, response};
@@ -37,9 +38,11 @@ impl Fields {
         }
         if let Field::Header(name, value) = field {
             self.is_malformed |= is_of_connection(name, value);
-            // What kind of message it was is told from the content type, which is among the first fields.
             if !self.is_too_large {
                 self.headers.append(name.clone(), value.clone());
+            } else if *name == CONTENT_TYPE {
+                // From it is told what kind of answer its sender understands.
+                self.headers.insert(CONTENT_TYPE, value.clone());
             }
             return;
         }

@@ -166,6 +166,10 @@ pub(super) async fn run(
         Ok(Err(no_lease)) => return without_lease(call, picked, no_lease, is_other_left),
         Err(halt) => return halted_before(call, picked, halt),
     };
+    if call.replier.is_cut() {
+        // An endpoint would take many streams that are given up at once for a flood.
+        return halted_before(call, picked, Halt::Cancelled);
+    }
     let own = own_headers(call, &plan, started);
     let sent = wire::Head {
         method: &plan.head.method,

@@ -23,6 +23,9 @@ use tokio::time::{sleep, timeout};
 /// How long a caller may take to send its preface.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 
+/// Requests that were given up before they were looked at and are taken at once, so that they are counted.
+const GIVEN_UP_MAX: usize = 256;
+
 /// What all requests of a connection share.
 pub(super) struct Context {
     /// The proxy.
@@ -119,33 +122,43 @@ pub(super) async fn run(proxy: Arc<Proxy>, accepted: Accepted, drain: DrainWatch
 }
 
 async fn serve(context: Arc<Context>, mut server: Server, drain: DrainWatch) {
+    let streams_max = context.proxy.settings().limits.streams_max;
     let mut under_way = FuturesUnordered::new();
     // Apart from them, since a place among them is as large as a request's.
     let mut telling = FuturesUnordered::<Telling>::new();
     telling.push(Box::pin(finish(Arc::clone(&context), drain.clone())));
+    // Those that are open, and some that their caller has given up before they were looked at.
+    let most = usize::try_from(streams_max).map_or(usize::MAX, |most| most + GIVEN_UP_MAX);
     poll_fn(|cx| {
         loop {
-            match server.poll_incoming(cx) {
-                Poll::Ready(Some(incoming)) => {
-                    under_way.push(exchange::run(Arc::clone(&context), incoming));
+            let is_full = loop {
+                if under_way.len() >= most {
+                    break true;
                 }
-                // What is still under way is dropped with it: cancelled.
-                Poll::Ready(None) => return Poll::Ready(()),
-                Poll::Pending => break,
+                match server.poll_incoming(cx) {
+                    Poll::Ready(Some(incoming)) => {
+                        under_way.push(exchange::run(Arc::clone(&context), incoming));
+                    }
+                    // What is still under way is dropped with it: cancelled.
+                    Poll::Ready(None) => return Poll::Ready(()),
+                    Poll::Pending => break false,
+                }
+            };
+            while let Poll::Ready(Some(())) = under_way.poll_next_unpin(cx) {}
+            while let Poll::Ready(Some(told)) = telling.poll_next_unpin(cx) {
+                match told {
+                    Told::Finish => {
+                        server.finish();
+                        telling.push(Box::pin(end(drain.clone())));
+                    }
+                    Told::End => server.end(ErrorCode::NO_ERROR),
+                }
+            }
+            if !is_full || under_way.len() >= most {
+                // What all of them have sent is written at once.
+                return server.poll_flush(cx);
             }
         }
-        while let Poll::Ready(Some(())) = under_way.poll_next_unpin(cx) {}
-        while let Poll::Ready(Some(told)) = telling.poll_next_unpin(cx) {
-            match told {
-                Told::Finish => {
-                    server.finish();
-                    telling.push(Box::pin(end(drain.clone())));
-                }
-                Told::End => server.end(ErrorCode::NO_ERROR),
-            }
-        }
-        // What all of them have sent is written at once.
-        server.poll_flush(cx)
     })
     .await;
 }

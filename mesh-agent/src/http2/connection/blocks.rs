@@ -114,8 +114,19 @@ impl Connection {
         if begun.is_circular {
             return self.refuse(begun.stream, ErrorCode::PROTOCOL_ERROR);
         }
-        let is_too_large = fields.is_too_large;
-        let is_grpc = is_too_large && is_grpc(&fields);
+        let mut stream = Stream::new(
+            begun.stream,
+            self.limits.stream_window_bytes,
+            self.peer.initial_window,
+        );
+        stream.has_head = true;
+        stream.is_received = begun.is_end;
+        if fields.is_too_large {
+            let is_grpc = is_grpc(&fields);
+            let place = self.streams.insert(stream);
+            self.refuse_large(place, is_grpc);
+            return Ok(());
+        }
         let head = fields.request().and_then(|head| {
             let length = content_length(&head.headers)?;
             // Without a body it has no length either (RFC 9113, 8.1.1).
@@ -127,20 +138,9 @@ impl Connection {
         let Ok((head, length)) = head else {
             return self.refuse(begun.stream, ErrorCode::PROTOCOL_ERROR);
         };
-        let mut stream = Stream::new(
-            begun.stream,
-            self.limits.stream_window_bytes,
-            self.peer.initial_window,
-        );
-        stream.has_head = true;
-        stream.is_received = begun.is_end;
         stream.content_left = length;
         let place = self.streams.insert(stream);
-        if is_too_large {
-            self.refuse_large(place, is_grpc);
-        } else {
-            self.incoming.push_back((place, head));
-        }
+        self.incoming.push_back((place, head));
         Ok(())
     }
 
@@ -172,9 +172,11 @@ impl Connection {
             return Ok(());
         }
         if stream.is_received {
-            return self.fail_stream(place, ErrorCode::STREAM_CLOSED);
+            return Err(ErrorCode::STREAM_CLOSED);
         }
-        let is_too_large = fields.is_too_large;
+        if fields.is_too_large {
+            return self.fail_stream(place, ErrorCode::ENHANCE_YOUR_CALM);
+        }
         let taken = if begun.is_circular {
             Err(Malformed)
         } else if stream.has_head {
@@ -182,9 +184,6 @@ impl Connection {
         } else {
             take_response(stream, begun.is_end, fields)
         };
-        if is_too_large {
-            return self.fail_stream(place, ErrorCode::CANCEL);
-        }
         if taken.is_err() {
             return self.fail_stream(place, ErrorCode::PROTOCOL_ERROR);
         }

@@ -58,7 +58,7 @@ impl Resets {
 /// CVE-2023-44487; what is reset here comes from many callers.
 const EARLY_RESETS_MAX: u32 = 8;
 
-/// Resets that wait for it; one more is sent at once.
+/// Resets that may wait for it before no more streams are opened.
 const WAITING_RESETS_MAX: usize = 1_024;
 
 /// Resets that their peer might take for a flood.
@@ -72,17 +72,20 @@ pub(super) struct EarlyResets {
 }
 
 impl EarlyResets {
-    /// Streams that the peer takes for open.
-    pub(super) fn waiting(&self) -> usize {
-        self.waiting.len()
+    /// How many of `most` streams may be open: the peer takes those for open whose reset waits.
+    pub(super) fn leave_of(&self, most: usize) -> usize {
+        if self.waiting.len() < WAITING_RESETS_MAX {
+            most.saturating_sub(self.waiting.len())
+        } else {
+            0
+        }
     }
 }
 
 impl Connection {
     /// Resets a stream of which the peer may not have seen anything yet.
     fn write_early_reset(&mut self, stream: u32, code: ErrorCode) {
-        let is_too_early = self.early_resets.sent >= EARLY_RESETS_MAX;
-        if is_too_early && self.early_resets.waiting.len() < WAITING_RESETS_MAX {
+        if self.early_resets.sent >= EARLY_RESETS_MAX {
             self.resets.remember(stream);
             self.early_resets.waiting.push_back((stream, code));
         } else {
@@ -285,6 +288,13 @@ impl Connection {
             return Err(ErrorCode::ENHANCE_YOUR_CALM);
         }
         Ok(())
+    }
+
+    /// Whether the peer has reset a stream, or its connection is lost.
+    #[must_use]
+    pub fn is_cut(&self, place: usize) -> bool {
+        let stream = self.streams.get(place);
+        stream.is_none_or(|stream| stream.cut.is_some())
     }
 
     /// Waits until the peer resets a stream or its connection is lost.

@@ -158,7 +158,8 @@ impl Connection {
             self.release_window(head.length);
             return Ok(());
         } else if stream.is_received {
-            Some(ErrorCode::STREAM_CLOSED)
+            // A stream error would do; nobody else does it twice.
+            return Err(ErrorCode::STREAM_CLOSED);
         } else if is_client && !stream.has_head {
             Some(ErrorCode::PROTOCOL_ERROR)
         } else if !stream.receive_window.take(length) {

@@ -78,6 +78,7 @@ impl Server {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Incoming>> {
+        self.link.lock().is_written_to();
         loop {
             let mut connection = self.link.lock();
             if let Some((place, head)) = connection.next_request() {
@@ -190,6 +191,11 @@ impl Replier {
         self.half
             .with(|connection, place| connection.respond(place, &head, is_ended))?;
         Ok(Sender::new(self.half.another()))
+    }
+
+    /// Whether the caller has reset the stream, or its connection is lost.
+    pub(in crate::proxy) fn is_cut(&self) -> bool {
+        self.half.with(|connection, place| connection.is_cut(place))
     }
 
     /// Waits until the caller resets the stream or its connection is lost. Only before the head is sent.
