@@ -88,7 +88,13 @@ pub(super) async fn run(proxy: Arc<Proxy>, accepted: Accepted, drain: DrainWatch
         return;
     }
     let accepting = Server::accept(stream, &proxy.settings().limits);
-    let Ok(Ok(server)) = timeout(HANDSHAKE_MAX, accepting).await else {
+    let mut ending = drain.clone();
+    let accepted = tokio::select! {
+        accepted = timeout(HANDSHAKE_MAX, accepting) => accepted,
+        () = ending.reached(Phase::Ending) => return,
+    };
+    drop(ending);
+    let Ok(Ok(server)) = accepted else {
         return;
     };
     let port = proxy.port_of_new(requested);

@@ -164,6 +164,23 @@ async fn a_drain_that_takes_too_long_cuts_calls_off() {
 }
 
 #[tokio::test]
+async fn a_drain_does_not_wait_for_a_caller_that_has_sent_no_preface() {
+    let mut mesh = Mesh::new(&[], CallTraffic::default());
+    let mut silent = mesh.socket().await;
+    while mesh.shared.figures.sessions() == 0 {
+        tokio::task::yield_now().await;
+    }
+    let drain = std::mem::take(&mut mesh.drain);
+
+    drain.finish(Duration::ZERO).await;
+
+    let mut rest = vec![];
+    // The server's SETTINGS, and the end; or a reset.
+    silent.read_to_end(&mut rest).await.ok();
+    assert_eq!(mesh.shared.figures.sessions(), 0);
+}
+
+#[tokio::test]
 async fn callers_of_a_port_that_is_not_routed_any_more_are_asked_to_leave() {
     let endpoint = endpoint(|mut served| async move {
         served.body().await;
