@@ -1,6 +1,6 @@
 //! Any frames into the proxy's end of a connection, while those who hold its streams do anything they may.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
@@ -60,6 +60,8 @@ pub fn check_frames(choices: &[u8]) {
 struct Play {
     connection: Connection,
     is_server: bool,
+    /// Requests that the peer has begun.
+    requests: u32,
     now: Instant,
     input: BytesMut,
     sent: Vec<u8>,
@@ -76,6 +78,7 @@ impl Play {
                 Connection::client(limits(), now)
             },
             is_server,
+            requests: 0,
             now,
             input: BytesMut::new(),
             sent: Vec::new(),
@@ -95,20 +98,21 @@ impl Play {
         let what = choices.next();
         match what % 16 {
             0..=3 => {
-                let frame = any_frame(choices);
+                let frame = any_frame(choices, self.streams());
                 self.come(&frame);
             }
             4 | 5 => {
-                let frame = head(choices, self.is_server);
+                let frame = self.head(choices);
                 self.come(&frame);
             }
-            6 => {
+            // Hardly anything can follow it.
+            6 if choices.next() == 0 => {
                 let count = usize::from(choices.next());
                 let bytes = choices.take(count).to_vec();
                 self.come(&bytes);
             }
             7 => self.go(usize::from(choices.next()) * 32),
-            8 => self.end(choices.next()),
+            8 if choices.next().is_multiple_of(8) => self.end(choices.next()),
             9 => self.now += Duration::from_millis(u64::from(choices.next()) * 20),
             _ => self.holders.act(&mut self.connection, choices),
         }
@@ -116,6 +120,30 @@ impl Play {
             let open = u32::try_from(self.connection.open_streams());
             assert!(open.is_ok_and(|open| open <= limits().streams_max));
         }
+    }
+
+    /// Streams that were opened.
+    fn streams(&self) -> u32 {
+        if self.is_server {
+            self.requests
+        } else {
+            self.holders.opened
+        }
+    }
+
+    /// A head or trailers from the peer, of the next stream or of one that was opened.
+    fn head(&mut self, choices: &mut Choices<'_>) -> Vec<u8> {
+        let shape = choices.next();
+        let (stream, pseudo): (u32, &[u8]) = if self.is_server && shape & 2 == 0 {
+            self.requests += 1;
+            (2 * self.requests - 1, &[0x83, 0x84, 0x86])
+        } else if !self.is_server && shape & 2 == 0 {
+            (some_stream(choices, self.streams()), &[0x88])
+        } else {
+            (some_stream(choices, self.streams()), &[])
+        };
+        let block = block(choices, shape, pseudo);
+        frame(1, shape & 1 | 4, stream, &block)
     }
 
     /// Bytes come from the peer, unless it has to take some first.
@@ -164,48 +192,70 @@ impl Play {
     }
 }
 
-/// A frame of any kind, for one of the first streams.
-fn any_frame(choices: &mut Choices<'_>) -> Vec<u8> {
-    let kind = choices.next() % 11;
-    let flags = choices.next();
-    let stream = u32::from(choices.next() % 16);
-    let count = usize::from(choices.next());
-    if kind == 0 {
-        return frame(kind, flags & 9, stream, &vec![0; count * 64]);
+/// A frame of any kind, whose payload is nearly always one that its kind has.
+fn any_frame(choices: &mut Choices<'_>, streams: u32) -> Vec<u8> {
+    let kind = choices.one_of(&[0, 0, 0, 0, 2, 3, 4, 5, 6, 7, 8, 8, 9, 10]);
+    let shape = choices.next();
+    let stream = some_stream(choices, streams);
+    let value = choices.next();
+    if shape & 0xf0 == 0 {
+        let count = usize::from(value);
+        return frame(kind, shape, stream, choices.take(count));
     }
-    frame(kind, flags, stream, choices.take(count))
+    let value_u32 = [0, 0, value, shape];
+    match kind {
+        0 => frame(
+            0,
+            shape & 1,
+            stream,
+            &vec![0; (usize::from(value) * 256).min(1 << 14)],
+        ),
+        3 => frame(3, 0, stream, &value_u32),
+        4 => {
+            let name = [0, value % 7];
+            let most = if shape & 2 == 0 {
+                [0, 0, value, 0]
+            } else {
+                [0, 1, 0, 0]
+            };
+            frame(4, 0, 0, &[&name[..], &most[..]].concat())
+        }
+        6 => frame(6, shape & 1, 0, b"mesh-bye"),
+        7 => frame(7, 0, 0, &[[0, 0, 0, value], value_u32].concat()),
+        8 => frame(8, 0, if shape & 2 == 0 { 0 } else { stream }, &value_u32),
+        _ => frame(kind, shape, stream, choices.take(usize::from(value % 8))),
+    }
 }
 
-/// A head or trailers that may be legal: GET or POST, or 200, by the fixed table, and some fields.
-fn head(choices: &mut Choices<'_>, is_request: bool) -> Vec<u8> {
-    let shape = choices.next();
-    let stream = u32::from(choices.next() % 16);
-    let mut block = Vec::new();
-    if shape & 0x40 == 0 {
-        let pseudo: &[u8] = if is_request {
-            &[0x82 | (shape >> 1) & 1, 0x84, 0x86]
-        } else {
-            &[0x88]
-        };
-        block.extend_from_slice(pseudo);
+/// One that was opened, nearly always.
+fn some_stream(choices: &mut Choices<'_>, streams: u32) -> u32 {
+    let chosen = u32::from(choices.next());
+    if chosen >= 0xf0 || streams == 0 {
+        return chosen % 16;
     }
+    2 * (chosen % streams) + 1
+}
+
+/// A block that may be legal: a head, of a GET or POST or of a 200, by the fixed table, or trailers; and some fields.
+fn block(choices: &mut Choices<'_>, shape: u8, pseudo: &[u8]) -> Vec<u8> {
+    let mut block = pseudo.to_vec();
     for _ in 0..choices.next() % 4 {
         let count = choices.next() % 100;
         block.extend_from_slice(&[0x40, 1, b'x', count]);
         block.extend(vec![b'v'; usize::from(count)]);
     }
-    if shape & 0x80 != 0 {
+    if shape & 0xe0 == 0xe0 {
         // The latest field over and over: more than the list may have.
         block.extend(vec![0xbe; usize::from(choices.next())]);
     }
-    frame(1, shape & 1 | 4, stream, &block)
+    block
 }
 
 /// Everything that was sent is legal, and nothing follows the end of a stream.
 fn check_sent(sent: &[u8]) {
     let (oracle, length, end) = Oracle::read(sent);
     assert_eq!((length, end), (sent.len(), End::Whole));
-    let mut over = BTreeMap::new();
+    let mut over = BTreeSet::new();
     for said in &oracle.said {
         match said {
             Said::Headers {
@@ -218,13 +268,13 @@ fn check_sent(sent: &[u8]) {
                 ends_stream,
                 ..
             } => {
-                assert_eq!(over.get(stream), None, "{said:?}");
+                assert!(!over.contains(stream), "{said:?}");
                 if *ends_stream {
-                    over.insert(*stream, false);
+                    over.insert(*stream);
                 }
             }
             Said::Reset { stream, .. } => {
-                over.insert(*stream, true);
+                over.insert(*stream);
             }
             Said::GoAway { .. } => {}
             Said::HeadersLost { .. } | Said::Lost => panic!("{said:?}"),

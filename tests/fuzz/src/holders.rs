@@ -31,6 +31,8 @@ struct Held {
 pub(crate) struct Holders {
     is_server: bool,
     held: Vec<Held>,
+    /// Streams that were opened.
+    pub(crate) opened: u32,
 }
 
 impl Holders {
@@ -38,6 +40,7 @@ impl Holders {
         Self {
             is_server,
             held: Vec::new(),
+            opened: 0,
         }
     }
 
@@ -78,7 +81,9 @@ impl Holders {
                 place
             })
         } else if self.held.len() < OPEN_MAX {
-            open(connection, what & 4 != 0)
+            let place = open(connection, what & 4 != 0);
+            self.opened += u32::from(place.is_some());
+            place
         } else {
             None
         };
@@ -129,17 +134,16 @@ impl Held {
             }
             return;
         }
-        if self.is_read {
-            return;
-        }
-        match connection.poll_piece(self.place, &context) {
-            Poll::Ready(Ok(Piece::Data(data))) => {
-                assert!(!data.is_empty());
-                self.kept += data.len();
-                assert!(self.kept <= WINDOW_BYTES as usize);
+        while !self.is_read {
+            match connection.poll_piece(self.place, &context) {
+                Poll::Ready(Ok(Piece::Data(data))) => {
+                    assert!(!data.is_empty());
+                    self.kept += data.len();
+                    assert!(self.kept <= WINDOW_BYTES as usize);
+                }
+                Poll::Ready(Ok(Piece::Trailers(_) | Piece::End) | Err(_)) => self.is_read = true,
+                Poll::Pending => return,
             }
-            Poll::Ready(Ok(Piece::Trailers(_) | Piece::End) | Err(_)) => self.is_read = true,
-            Poll::Pending => {}
         }
     }
 

@@ -34,7 +34,8 @@ impl Connection {
                 return;
             };
             if head.length > PAYLOAD_BYTES_MAX {
-                return self.end(ErrorCode::FRAME_SIZE_ERROR);
+                self.end(ErrorCode::FRAME_SIZE_ERROR);
+                break;
             }
             if input.len() < HEAD_BYTES + head.length {
                 return;
