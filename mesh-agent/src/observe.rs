@@ -12,6 +12,7 @@ mod process;
 mod progress;
 mod rpc;
 mod trace;
+mod under_way;
 
 pub use bypasses::{BypassSeries, Bypasses, ProxyBypass};
 pub use calls::{Calls, Counts, RoutedFigures, ServiceSeries, UpstreamSeries};
@@ -27,6 +28,7 @@ pub use process::ProcessFigures;
 pub use progress::{Progress, ProgressFigures};
 pub use rpc::{CallSeries, Directions, RpcFigures, RpcLabels, RpcSeries};
 pub use trace::{CallSpan, Propagated, Recording};
+pub use under_way::{ProxyFigures, SessionGuard};
 
 use mesh_common::capture::Bypass;
 use mesh_common::connection::{CloseReason, ConnectError};

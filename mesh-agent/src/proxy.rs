@@ -32,14 +32,13 @@ pub use destination::{Destination, Destinations};
 pub use detect::Spoken;
 pub use listener::{Acceptor, Found, Listening, Origin};
 pub use mirror::MirrorFigures;
-pub use record::ProxyFigures;
 pub use serving::{Hand, Inlet, Serving};
 pub use upstream::{ConnectionFigures, PoolTimes};
 pub use wire::WireLimits;
 
 use crate::lifecycle::DrainWatch;
 use crate::model::RateLimit;
-use crate::observe::{OpenCalls, Outcomes, Recording};
+use crate::observe::{OpenCalls, Outcomes, ProxyFigures, Recording};
 use crate::resilience::RateLimiter;
 use crate::route::{RouteTable, RoutedPort, Rule};
 use arc_swap::ArcSwap;

@@ -3,51 +3,14 @@
 use super::reply::Reply;
 use crate::grpc::Code;
 use crate::observe::{
-    AttemptOutcome, CallOutcome, CallSpan, DestinationLabels, OpenCall, Outcomes, SourceLabels,
+    AttemptOutcome, CallOutcome, CallSpan, DestinationLabels, OpenCall, Outcomes, ProxyFigures,
+    SourceLabels,
 };
 use http::uri::PathAndQuery;
 use mesh_common::meter::StatusCode;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-
-/// How much the proxy has under way.
-#[derive(Debug, Default)]
-pub struct ProxyFigures {
-    sessions: AtomicU64,
-    calls: AtomicU64,
-}
-
-impl ProxyFigures {
-    /// Callers' connections.
-    #[must_use]
-    pub fn sessions(&self) -> u64 {
-        self.sessions.load(Ordering::Relaxed)
-    }
-
-    /// Calls.
-    #[must_use]
-    pub fn calls(&self) -> u64 {
-        self.calls.load(Ordering::Relaxed)
-    }
-
-    /// Counts a connection until the guard is dropped.
-    pub(super) fn session(figures: &Arc<Self>) -> SessionGuard {
-        figures.sessions.fetch_add(1, Ordering::Relaxed);
-        SessionGuard(Arc::clone(figures))
-    }
-}
-
-/// A connection that is counted.
-#[derive(Debug)]
-pub(super) struct SessionGuard(Arc<ProxyFigures>);
-
-impl Drop for SessionGuard {
-    fn drop(&mut self) {
-        self.0.sessions.fetch_sub(1, Ordering::Relaxed);
-    }
-}
 
 /// Notes on one call. It is cancelled until something else is known.
 #[derive(Debug)]
@@ -68,7 +31,7 @@ impl Record {
         outcomes: &Arc<Outcomes>,
         figures: &Arc<ProxyFigures>,
     ) -> Self {
-        figures.calls.fetch_add(1, Ordering::Relaxed);
+        figures.call_begun();
         Self {
             outcome: Some(CallOutcome {
                 source: labels.0,
@@ -186,7 +149,7 @@ impl Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
-        self.figures.calls.fetch_sub(1, Ordering::Relaxed);
+        self.figures.call_ended();
         if let Some(mut outcome) = self.outcome.take() {
             outcome.duration = super::clock::now().saturating_duration_since(outcome.started);
             // A try that was cut off with its call has lasted as long.

@@ -2,11 +2,10 @@
 
 use super::accepted::Caller;
 use super::exchange;
-use super::record::ProxyFigures;
 use super::wire::{ErrorCode, Server};
 use super::{Accepted, Proxy};
 use crate::lifecycle::{DrainWatch, Phase};
-use crate::observe::{DestinationLabels, SessionCalls, SourceLabels};
+use crate::observe::{DestinationLabels, ProxyFigures, SessionCalls, SourceLabels};
 use crate::route::RoutedPort;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;

@@ -168,8 +168,8 @@ impl Connection {
         let Some(stream) = self.streams.get_mut(place) else {
             return Ok(());
         };
-        if stream.cut.is_some() {
-            return Ok(());
+        if let Some(cut) = stream.cut {
+            return self.is_late_for(begun.stream, cut);
         }
         if stream.is_received {
             return Err(ErrorCode::STREAM_CLOSED);

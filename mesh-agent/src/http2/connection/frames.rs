@@ -111,6 +111,14 @@ impl Connection {
         Err(ErrorCode::STREAM_CLOSED)
     }
 
+    /// The same of a stream that is still held: who has reset it must not go on with it.
+    pub(super) fn is_late_for(&self, stream: u32, cut: Cut) -> Handled {
+        match cut {
+            Cut::Reset(_) => self.is_late(stream),
+            Cut::Faulty(_) | Cut::Unsent | Cut::Unprocessed | Cut::Lost => Ok(()),
+        }
+    }
+
     fn data(&mut self, head: FrameHead, input: &mut BytesMut) -> Handled {
         let payload = &input[HEAD_BYTES..HEAD_BYTES + head.length];
         let length = u32::try_from(head.length).unwrap_or(u32::MAX);
@@ -155,9 +163,9 @@ impl Connection {
             return Ok(());
         };
         let length = u32::try_from(head.length).unwrap_or(u32::MAX);
-        let wrong = if stream.cut.is_some() {
+        let wrong = if let Some(cut) = stream.cut {
             self.release_window(head.length);
-            return Ok(());
+            return self.is_late_for(head.stream, cut);
         } else if stream.is_received {
             // A stream error would do; nobody else does it twice.
             return Err(ErrorCode::STREAM_CLOSED);

@@ -61,6 +61,8 @@ fn frames_that_break_rules_are_answered_as_the_rules_say() {
         ("DATA on stream 0", frame(kind::DATA, 0, 0, b"x"), Said::GoAway(1)),
         ("DATA on an idle stream", frame(kind::DATA, 0, 1, b"x"), Said::GoAway(1)),
         ("DATA after the end", [&ended[..], &frame(kind::DATA, 0, 1, b"x")].concat(), Said::GoAway(5)),
+        ("DATA after a reset", [&open[..], &frame(kind::RST_STREAM, 0, 1, &[0; 4]), &frame(kind::DATA, 0, 1, b"x")].concat(), Said::GoAway(5)),
+        ("HEADERS after a reset", [&open[..], &frame(kind::RST_STREAM, 0, 1, &[0; 4]), &ended].concat(), Said::GoAway(5)),
         ("padding as long as the payload", [&open[..], &frame(kind::DATA, flag::PADDED, 1, &[1])].concat(), Said::GoAway(1)),
         ("HEADERS on stream 0", frame(kind::HEADERS, flag::END_HEADERS, 0, &block(POST)), Said::GoAway(1)),
         ("HEADERS on an even stream", request(2, 0), Said::GoAway(1)),
