@@ -1,5 +1,6 @@
 //! Referees that are not ours: `h2spec`, and gRPC's own interoperability tests. Run by `cargo xtask test --peers`.
 
+use mesh_tests::deadline::eventually;
 use mesh_tests::pair::TARGET_PORT;
 use mesh_tests::process::Process;
 use mesh_tests::route::Route;
@@ -55,9 +56,13 @@ fn h2spec(arguments: &[&str]) -> Result<String> {
     let tests = routed.pair.client.spawn(command)?;
     let report = tests.rest(SILENCE_LIMIT)?.join("\n");
     // The page was asked for by the proxy: bytes that are relayed are no connection of its pool.
-    let opened = routed.agent.metrics()?;
-    let opened = opened.count("mesh_upstream_connection_opened_total", &[]);
-    assert!(opened > 0, "h2spec has met the page's server alone");
+    // What is known of it is taken over once a second.
+    eventually("connections of the pool", START_LIMIT, || {
+        let metrics = routed.agent.metrics().map_err(|error| error.to_string())?;
+        let opened = metrics.count("mesh_upstream_connection_opened_total", &[]);
+        let is_met = (opened > 0).then_some(());
+        is_met.ok_or_else(|| "h2spec has met the page's server alone".to_owned())
+    })?;
     Ok(report)
 }
 
