@@ -17,7 +17,7 @@ pub use sending::Unsent;
 use super::budget::Budget;
 use super::cut::ErrorCode;
 use super::flow::{ReceiveWindow, SendWindow, WINDOW_AT_FIRST};
-use super::frame::{FrameHead, PAYLOAD_BYTES_MAX, PREFACE, flag, kind, setting};
+use super::frame::{FrameHead, PAYLOAD_BYTES_LEAST, PREFACE, flag, kind, setting};
 use super::hpack::{Decoder, Encoder};
 use super::limits::WireLimits;
 use super::output::Output;
@@ -105,6 +105,7 @@ impl Connection {
         connection.write_settings(&[
             (setting::MAX_CONCURRENT_STREAMS, limits.streams_max),
             (setting::INITIAL_WINDOW_SIZE, limits.stream_window_bytes),
+            (setting::MAX_FRAME_SIZE, limits.frame_bytes_max),
             (setting::MAX_HEADER_LIST_SIZE, limits.header_list_bytes_max),
         ]);
         connection.write_window(limits.caller_window_bytes);
@@ -119,6 +120,7 @@ impl Connection {
         connection.write_settings(&[
             (setting::ENABLE_PUSH, 0),
             (setting::INITIAL_WINDOW_SIZE, limits.stream_window_bytes),
+            (setting::MAX_FRAME_SIZE, limits.frame_bytes_max),
             (setting::MAX_HEADER_LIST_SIZE, limits.header_list_bytes_max),
         ]);
         connection.write_window(limits.endpoint_window_bytes);
@@ -140,7 +142,7 @@ impl Connection {
             block: None,
             peer: PeerSettings {
                 initial_window: WINDOW_AT_FIRST,
-                frame_bytes_max: PAYLOAD_BYTES_MAX,
+                frame_bytes_max: PAYLOAD_BYTES_LEAST,
                 streams_max: None,
             },
             receive_window: ReceiveWindow::new(window_bytes.max(WINDOW_AT_FIRST)),

@@ -5,8 +5,8 @@ use bytes::{BufMut, BytesMut};
 /// Bytes of a frame's head.
 pub(super) const HEAD_BYTES: usize = 9;
 
-/// Payload bytes of a frame that every peer takes, and the most that is taken here (RFC 9113, 4.2).
-pub(super) const PAYLOAD_BYTES_MAX: usize = 16_384;
+/// Payload bytes of a frame that every peer takes (RFC 9113, 4.2).
+pub(super) const PAYLOAD_BYTES_LEAST: usize = 16_384;
 
 /// What a client sends first (RFC 9113, 3.4).
 pub(super) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";

@@ -2,10 +2,7 @@
 
 use super::hpack::{Encoder, Field, Indexing};
 use bytes::BytesMut;
-use http::header::{
-    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, TE, TRANSFER_ENCODING,
-    UPGRADE,
-};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, request, response};
 
@@ -37,7 +34,6 @@ impl Fields {
             self.is_too_large = true;
         }
         if let Field::Header(name, value) = field {
-            self.is_malformed |= is_of_connection(name, value);
             if !self.is_too_large {
                 self.headers.append(name.clone(), value.clone());
             } else if *name == CONTENT_TYPE {
@@ -114,18 +110,6 @@ impl Fields {
     pub(super) const fn headers(&self) -> &HeaderMap {
         &self.headers
     }
-}
-
-/// Fields about the connection, which HTTP/2 does not have (RFC 9113, 8.2.2).
-fn is_of_connection(name: &HeaderName, value: &HeaderValue) -> bool {
-    if *name == TE {
-        return value != "trailers";
-    }
-    *name == CONNECTION
-        || *name == TRANSFER_ENCODING
-        || *name == UPGRADE
-        || name == "keep-alive"
-        || name == "proxy-connection"
 }
 
 /// The length that a head says its body has.

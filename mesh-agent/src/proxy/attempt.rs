@@ -27,7 +27,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-/// How long the head of a response may be held back while a retry is possible (issue 5).
+/// How long the head of a response may be held back while a retry is possible.
 const HOLD: Duration = Duration::from_millis(50);
 
 const PREVIOUS_ATTEMPTS: HeaderName = HeaderName::from_static("grpc-previous-rpc-attempts");

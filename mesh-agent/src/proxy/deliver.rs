@@ -111,8 +111,7 @@ fn relay(
         .map(Ended::Expired)
 }
 
-/// After its head an answer that is cut short is passed on as that: a reset with its code, a lost connection as trailers
-/// (issue 5, point 6).
+/// After its head an answer that is cut short is passed on as that: a reset with its code, a lost connection as trailers.
 fn cut_short(call: &mut Call, to: &mut Sender, upstream: Upstream, cut: Cut) {
     let code = match cut {
         Cut::Reset(code) | Cut::Faulty(code) => Code::of_reset(code.0),

@@ -5,7 +5,7 @@ use super::{Connection, Role};
 use crate::http2::cut::{Cut, ErrorCode};
 use crate::http2::flow::WINDOW_MAX;
 use crate::http2::frame::{
-    FrameHead, HEAD_BYTES, PAYLOAD_BYTES_MAX, PREFACE, flag, kind, number31, setting, unpadded,
+    FrameHead, HEAD_BYTES, PAYLOAD_BYTES_LEAST, PREFACE, flag, kind, number31, setting, unpadded,
 };
 use bytes::{Buf, Bytes, BytesMut};
 use std::time::Instant;
@@ -33,7 +33,7 @@ impl Connection {
             let Some(head) = FrameHead::read(input) else {
                 return;
             };
-            if head.length > PAYLOAD_BYTES_MAX {
+            if !self.limits.allows_frame(head.length) {
                 self.end(ErrorCode::FRAME_SIZE_ERROR);
                 break;
             }
@@ -290,7 +290,7 @@ impl Connection {
             setting::INITIAL_WINDOW_SIZE => return self.resize_windows(value),
             setting::MAX_FRAME_SIZE => {
                 let bytes = usize::try_from(value).unwrap_or(usize::MAX);
-                if !(PAYLOAD_BYTES_MAX..1 << 24).contains(&bytes) {
+                if !(PAYLOAD_BYTES_LEAST..1 << 24).contains(&bytes) {
                     return Err(ErrorCode::PROTOCOL_ERROR);
                 }
                 self.peer.frame_bytes_max = bytes;

@@ -104,7 +104,8 @@ fn frames_that_break_rules_are_answered_as_the_rules_say() {
         ("the same of a stream", [&open[..], &frame(kind::WINDOW_UPDATE, 0, 1, &[0; 4])].concat(), Said::Reset(1)),
         ("a window above 2^31 - 1", frame(kind::WINDOW_UPDATE, 0, 0, &[0x7f, 0xff, 0xff, 0xff]), Said::GoAway(3)),
         ("the same of a stream", [&open[..], &frame(kind::WINDOW_UPDATE, 0, 1, &[0x7f, 0xff, 0xff, 0xff])].concat(), Said::Reset(3)),
-        ("a frame of 16,385 bytes", frame(99, 0, 0, &[0; 16_385]), Said::GoAway(6)),
+        ("a frame of 64 KiB", frame(99, 0, 0, &[0; 64 << 10]), Said::Nothing),
+        ("a frame of 64 KiB and a byte", frame(99, 0, 0, &[0; (64 << 10) + 1]), Said::GoAway(6)),
         ("an unknown frame", frame(99, 0xff, 1, b"x"), Said::Nothing),
     ];
     for (what, bytes, expected) in rows {

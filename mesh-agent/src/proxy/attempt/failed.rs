@@ -25,7 +25,7 @@ pub(in crate::proxy) enum Instead {
     Answer(Box<Answer>),
 }
 
-/// A try that was cut short before the head of an answer (issue 5, point 6).
+/// A try that was cut short before the head of an answer.
 pub(super) fn failed_by(cut: Cut) -> Failed {
     let unavailable = Failure::Cut(Code::Unavailable);
     let (failure, reason, message) = match cut {

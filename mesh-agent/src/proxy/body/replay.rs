@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-/// Bytes of a request's body that are kept (issue 5; gRFC A6 leaves it to the implementation).
+/// Bytes of a request's body that are kept (gRFC A6 leaves it to the implementation).
 const REPLAY_BYTES_MAX: usize = 64 << 10;
 
 /// Data kept for other tries: a copy, since what was received shares memory with much else.

@@ -18,37 +18,50 @@ const READ_BYTES: usize = 128 << 10;
 /// Pieces that are written at once.
 const SLICES_MAX: usize = 64;
 
-/// Memory to read into that a thread keeps.
-const BUFFERS_MAX: usize = 4;
+/// Memory to read into that a thread keeps: as much as the bodies of some streams take that are on their way through it. Pages
+/// that come and go cost more than what is read into them.
+const BUFFERS_MAX: usize = 16;
+
+/// So many reads let go of what the thread has not used for longest.
+const READS_PER_RELEASE: u32 = 1_024;
 
 thread_local! {
-    /// What all connections of a thread read into, so that an idle one holds no memory. Large bodies stay there until they are
-    /// written, and then the memory is used again.
-    static BUFFERS: RefCell<VecDeque<BytesMut>> = RefCell::default();
+    static BUFFERS: RefCell<Buffers> = RefCell::default();
 }
 
-/// Memory to read into, empty.
-fn lend() -> BytesMut {
-    BUFFERS.with_borrow_mut(|buffers| {
-        for _ in 0..buffers.len() {
-            let mut buffer = buffers.pop_front().unwrap_or_default();
+/// What all connections of a thread read into, so that an idle one holds no memory. Large bodies stay there until they are
+/// written, and then the memory is used again.
+#[derive(Debug, Default)]
+struct Buffers {
+    kept: VecDeque<BytesMut>,
+    reads: u32,
+}
+
+impl Buffers {
+    /// Memory to read into, empty.
+    fn lend(&mut self) -> BytesMut {
+        self.reads += 1;
+        if self.reads == READS_PER_RELEASE {
+            self.reads = 0;
+            self.kept.pop_back();
+        }
+        for _ in 0..self.kept.len() {
+            let mut buffer = self.kept.pop_front().unwrap_or_default();
             buffer.clear();
             if buffer.try_reclaim(READ_BYTES) {
                 return buffer;
             }
-            buffers.push_back(buffer);
+            self.kept.push_back(buffer);
         }
         BytesMut::with_capacity(READ_BYTES)
-    })
-}
+    }
 
-fn give_back(buffer: BytesMut) {
-    BUFFERS.with_borrow_mut(|buffers| {
-        if buffers.len() < BUFFERS_MAX {
+    fn take_back(&mut self, buffer: BytesMut) {
+        if self.kept.len() < BUFFERS_MAX {
             // The next one to be lent: it is in the processor's caches.
-            buffers.push_front(buffer);
+            self.kept.push_front(buffer);
         }
-    });
+    }
 }
 
 /// A socket.
@@ -79,9 +92,9 @@ impl Socket {
         if !self.input.is_empty() {
             ready!(self.stream.poll_read_ready(cx))?;
         }
-        let mut buffer = lend();
+        let mut buffer = BUFFERS.with_borrow_mut(Buffers::lend);
         let read = self.poll_read_into(cx, &mut buffer, link);
-        give_back(buffer);
+        BUFFERS.with_borrow_mut(|buffers| buffers.take_back(buffer));
         read
     }
 
