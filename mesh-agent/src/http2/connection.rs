@@ -259,6 +259,7 @@ impl Connection {
     pub fn next_request(&mut self) -> Option<(usize, request::Parts)> {
         let next = self.incoming.pop_front()?;
         if let Some(stream) = self.streams.get_mut(next.0) {
+            stream.is_incoming = false;
             stream.holders = 2;
         }
         Some(next)
@@ -309,14 +310,14 @@ impl Connection {
         if !stream.is_closed() {
             return;
         }
-        let (is_held, unread) = (stream.holders > 0, stream.data.len());
+        let is_awaited = stream.holders > 0 || stream.is_incoming;
+        let unread = stream.data.len();
         if std::mem::replace(&mut stream.is_counted, false) {
             self.streams.open -= 1;
             if self.is_over() {
                 self.wake_writer();
             }
         }
-        let is_awaited = is_held || self.incoming.iter().any(|(next, _)| *next == place);
         if !is_awaited {
             self.release_window(unread);
             self.streams.remove(place);

@@ -15,6 +15,8 @@ pub(super) struct Stream {
     pub(super) id: u32,
     /// How many halves of it somebody holds.
     pub(super) holders: u8,
+    /// Its request waits to be taken.
+    pub(super) is_incoming: bool,
     /// Who waits for anything of it.
     waker: Option<Waker>,
 
@@ -53,6 +55,7 @@ impl Stream {
         Self {
             id,
             holders: 0,
+            is_incoming: false,
             waker: None,
             head: None,
             has_head: false,

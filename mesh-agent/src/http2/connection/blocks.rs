@@ -139,6 +139,7 @@ impl Connection {
             return self.refuse(begun.stream, ErrorCode::PROTOCOL_ERROR);
         };
         stream.content_left = length;
+        stream.is_incoming = true;
         let place = self.streams.insert(stream);
         self.incoming.push_back((place, head));
         Ok(())

@@ -85,12 +85,18 @@ impl EarlyResets {
 impl Connection {
     /// Resets a stream of which the peer may not have seen anything yet.
     fn write_early_reset(&mut self, stream: u32, code: ErrorCode) {
-        if self.early_resets.sent >= EARLY_RESETS_MAX {
-            self.resets.remember(stream);
-            self.early_resets.waiting.push_back((stream, code));
-        } else {
+        self.resets.remember(stream);
+        self.early_resets.waiting.push_back((stream, code));
+        self.write_early_resets();
+    }
+
+    /// Sends what may be sent of them.
+    fn write_early_resets(&mut self) {
+        while self.early_resets.sent < EARLY_RESETS_MAX
+            && let Some((stream, code)) = self.early_resets.waiting.pop_front()
+        {
             self.early_resets.sent += 1;
-            self.write_reset(stream, code);
+            self.write_frame(kind::RST_STREAM, 0, stream, &code.0.to_be_bytes());
         }
         if self.early_resets.sent >= EARLY_RESETS_MAX && !self.early_resets.is_asked {
             self.early_resets.is_asked = true;
@@ -107,11 +113,7 @@ impl Connection {
         }
         self.early_resets.is_asked = false;
         self.early_resets.sent = 0;
-        while self.early_resets.sent < EARLY_RESETS_MAX
-            && let Some((stream, code)) = self.early_resets.waiting.pop_front()
-        {
-            self.write_early_reset(stream, code);
-        }
+        self.write_early_resets();
     }
 
     /// Asks the caller to go elsewhere: one GOAWAY now that takes every stream, a second one after a round trip, and the end when
