@@ -319,7 +319,7 @@ async fn two_thousand_random_cancels_leave_nothing_behind() {
         crate::resilience::Resource::Request,
         crate::resilience::Resource::Pending,
     ] {
-        assert_eq!(destination.breaker.used(resource), 0);
+        assert_eq!(destination.client.breaker.used(resource), 0);
     }
     // What is not named any more goes with its last stream.
     mesh.shared.follow(Arc::default());
