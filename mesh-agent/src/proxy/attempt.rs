@@ -150,20 +150,20 @@ pub(super) async fn run(
     };
     let endpoint = picked.address();
     tried.push(endpoint);
-    let is_other_left = plan.destination.balancer.has_other(tried);
     let labels = plan.destination.labels(Some(endpoint));
     call.record.attempt(&labels, endpoint, started);
     let key = PoolKey {
         endpoint,
         ..plan.key
     };
-    let client = plan.destination.client();
-    let leased = call
-        .unless_halted(Some(started), plan.pool.acquire(key, &client))
-        .await;
+    let leasing = plan.pool.acquire(key, &plan.destination.client);
+    let leased = call.unless_halted(Some(started), leasing).await;
     let lease = match leased {
         Ok(Ok(lease)) => lease,
-        Ok(Err(no_lease)) => return without_lease(call, picked, no_lease, is_other_left),
+        Ok(Err(no_lease)) => {
+            let is_other_left = plan.destination.balancer.has_other(tried);
+            return without_lease(call, picked, no_lease, is_other_left);
+        }
         Err(halt) => return halted_before(call, picked, halt),
     };
     if call.replier.is_cut() {

@@ -64,6 +64,7 @@ impl Call {
     pub(super) fn new(
         incoming: Incoming,
         started: Instant,
+        is_grpc: bool,
         record: Record,
     ) -> (request::Parts, Self) {
         let Incoming {
@@ -71,7 +72,6 @@ impl Call {
             body,
             replier,
         } = incoming;
-        let is_grpc = is_grpc(&head);
         let call = Self {
             replier,
             upload: Upload::new(body),

@@ -2,7 +2,7 @@
 //! their health, circuit breaker, retry budget.
 
 use super::mirror::MirrorFigures;
-use super::upstream::{Client, ConnectionFigures};
+use super::upstream::Client;
 use crate::balance::{Balancer, Settings};
 use crate::model::ObjectName;
 use crate::observe::{
@@ -20,12 +20,10 @@ use std::time::Instant;
 pub struct Destination {
     /// Chooses endpoints.
     pub balancer: Arc<Balancer>,
-    /// Bounds what is under way.
-    pub breaker: Arc<Breaker>,
+    /// For whom its connections are made: what bounds all that is under way, and counts connections.
+    pub(super) client: Client,
     /// Bounds retries.
     pub budget: Budget,
-    /// Counts connections.
-    pub figures: Arc<ConnectionFigures>,
     /// Counts the copies of requests that it got.
     pub mirrors: MirrorFigures,
     current: Mutex<Current>,
@@ -44,9 +42,11 @@ impl Destination {
     fn new(backend: &Arc<Backend>, now: Instant) -> Self {
         let destination = Self {
             balancer: Balancer::new(settings(backend), now),
-            breaker: Breaker::new(backend.traffic.circuit_breaker.as_ref()),
+            client: Client {
+                breaker: Breaker::new(backend.traffic.circuit_breaker.as_ref()),
+                figures: Arc::default(),
+            },
             budget: Budget::new(backend.traffic.retry_budget, now),
-            figures: Arc::default(),
             mirrors: MirrorFigures::default(),
             current: Mutex::new(Current {
                 backend: Weak::new(),
@@ -67,18 +67,10 @@ impl Destination {
 
     fn counted(&self) -> Counted {
         Counted {
-            opened: self.figures.opened(),
+            opened: self.client.figures.opened(),
             ejections: self.balancer.ejections(),
             mirrors_sent: self.mirrors.sent(),
             mirrors_failed: self.mirrors.failed(),
-        }
-    }
-
-    /// For whom its connections are made.
-    pub(super) fn client(&self) -> Client {
-        Client {
-            breaker: Arc::clone(&self.breaker),
-            figures: Arc::clone(&self.figures),
         }
     }
 
@@ -104,7 +96,9 @@ impl Destination {
             .collect();
         self.balancer.update(&settings(backend), &endpoints, now);
         let traffic = &backend.traffic;
-        self.breaker.reconfigure(traffic.circuit_breaker.as_ref());
+        self.client
+            .breaker
+            .reconfigure(traffic.circuit_breaker.as_ref());
         self.budget.reconfigure(traffic.retry_budget, now);
     }
 }
@@ -142,7 +136,7 @@ fn state(
     destination: &Destination,
     now: Instant,
 ) -> DestinationState {
-    let bounds = destination.breaker.usage().map(|usage| BoundState {
+    let bounds = destination.client.breaker.usage().map(|usage| BoundState {
         what: match usage.resource {
             Resource::Connection => "connections",
             Resource::Request => "requests",
@@ -250,7 +244,7 @@ impl Destinations {
     pub fn upstream(&self) -> Vec<UpstreamSeries> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let living = known.iter().map(|((service, ..), destination)| {
-            let active = destination.figures.active();
+            let active = destination.client.figures.active();
             upstream_series(service, destination.counted(), active)
         });
         let mut all: Vec<UpstreamSeries> = living.collect();

@@ -61,6 +61,7 @@ pub(super) async fn run(context: Arc<Context>, incoming: Incoming) {
         context.labels(),
         path.clone(),
         is_grpc,
+        started,
         context.proxy.outcomes(),
         context.proxy.figures(),
     );
@@ -73,7 +74,7 @@ pub(super) async fn run(context: Arc<Context>, incoming: Incoming) {
             outcome.span = recording.begin(&said, (fastrand::u128(..), fastrand::u64(..)));
         });
     }
-    let (head, mut call) = Call::new(incoming, started, record);
+    let (head, mut call) = Call::new(incoming, started, is_grpc, record);
     if head.method == Method::CONNECT {
         let message = "CONNECT is not for services".to_owned();
         call.reply(&Reply::new(LocalReply::Connect, message));
@@ -227,8 +228,9 @@ async fn try_backend(
     head: &Head,
 ) -> Result<Box<Answer>, (Stopped, Failing)> {
     let retry = policy.retry;
-    let destination = context.proxy.destinations().of(backend, clock::now());
-    let permit = destination.breaker.take(Resource::Request);
+    let now = clock::now();
+    let destination = context.proxy.destinations().of(backend, now);
+    let permit = destination.client.breaker.take(Resource::Request);
     let Some(permit) = permit else {
         let message = format!("circuitBreaker.maxRequests of {} is reached", backend.name);
         let reply = Reply::new(LocalReply::CircuitOpen, message);
@@ -237,7 +239,7 @@ async fn try_backend(
         return Err((Stopped::Reply(reply), Failing::CircuitOpen));
     };
     call.permit = Some(permit);
-    destination.budget.original(clock::now());
+    destination.budget.original(now);
     let mut tries = Tries::default();
     let mut tried: Vec<SocketAddr> = vec![];
     loop {

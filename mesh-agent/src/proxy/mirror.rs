@@ -72,7 +72,7 @@ fn copy(context: &Arc<Context>, mirror: &Mirror, head: &Head) -> Option<mpsc::Se
     let backend = mirror.to.as_ref().ok()?;
     let destinations = context.proxy.destinations();
     let destination = destinations.of(backend, clock::now());
-    let Some(permit) = destination.breaker.take(Resource::Request) else {
+    let Some(permit) = destination.client.breaker.take(Resource::Request) else {
         destination.mirrors.failed.fetch_add(1, Ordering::Relaxed);
         return None;
     };
@@ -114,9 +114,8 @@ async fn send(
         source: context.caller.source,
         endpoint: picked.address(),
     };
-    let client = destination.client();
-    let leased = context.proxy.pool().acquire(key, &client).await;
-    let lease = leased.ok()?;
+    let pool = context.proxy.pool();
+    let lease = pool.acquire(key, &destination.client).await.ok()?;
     let sent = wire::Head {
         method: request.method(),
         uri: request.uri(),

@@ -28,6 +28,7 @@ impl Record {
         labels: (Arc<SourceLabels>, Arc<DestinationLabels>),
         path: Option<PathAndQuery>,
         is_grpc: bool,
+        started: Instant,
         outcomes: &Arc<Outcomes>,
         figures: &Arc<ProxyFigures>,
     ) -> Self {
@@ -38,7 +39,7 @@ impl Record {
                 destination: labels.1,
                 path,
                 is_grpc,
-                started: super::clock::now(),
+                started,
                 duration: Duration::ZERO,
                 first_response: None,
                 status: StatusCode::Cancelled,

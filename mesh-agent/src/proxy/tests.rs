@@ -11,3 +11,4 @@ mod retries;
 mod support;
 mod telemetry;
 mod times;
+mod windows;

@@ -238,8 +238,16 @@ impl Pool {
     fn entry(&self, key: PoolKey) -> Arc<Entry> {
         let entries = self.makings.entries.lock();
         let mut entries = entries.unwrap_or_else(PoisonError::into_inner);
-        let entry = entries.entry(key);
-        Arc::clone(entry.or_insert_with(|| Arc::new(Entry::new(key, &self.makings))))
+        if let Some(entry) = entries.get(&key) {
+            return Arc::clone(entry);
+        }
+        // Those whose last stream was over after their last connection do not pile up: nobody else uses them.
+        if entries.len() == entries.capacity() {
+            entries.retain(|_, entry| Arc::strong_count(entry) > 1);
+        }
+        let entry = Arc::new(Entry::new(key, &self.makings));
+        entries.insert(key, Arc::clone(&entry));
+        entry
     }
 
     fn dial(&self, entry: &Arc<Entry>, client: &Client) -> Result<(), NoLease> {

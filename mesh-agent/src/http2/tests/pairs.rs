@@ -141,20 +141,24 @@ proptest! {
     }
 }
 
-#[test]
-fn what_a_lost_connection_is_for_a_stream_depends_on_how_far_it_came() {
-    let uri = Uri::from_static("http://cart.shop/");
+/// Opens a stream with a request that has no headers and no body; its place.
+fn ask(client: &mut Connection) -> usize {
     let none = HeaderMap::new();
     let head = Head {
         method: &Method::POST,
-        uri: &uri,
+        uri: &Uri::from_static("http://cart.shop/"),
         headers: &none,
         instead: &none,
     };
+    client.open(&head, true).unwrap()
+}
+
+#[test]
+fn what_a_lost_connection_is_for_a_stream_depends_on_how_far_it_came() {
     let mut client = Connection::client(WireLimits::default(), Instant::now());
-    let places: Vec<usize> = (0..2).map(|_| client.open(&head, true).unwrap()).collect();
+    let places: Vec<usize> = (0..2).map(|_| ask(&mut client)).collect();
     sent(&mut client, usize::MAX);
-    let unsent = client.open(&head, true).unwrap();
+    let unsent = ask(&mut client);
     let settings = super::frame(super::kind::SETTINGS, 0, 0, &[]);
     let go_away = super::frame(super::kind::GO_AWAY, 0, 0, &[0, 0, 0, 1, 0, 0, 0, 0]);
     super::receive(&mut client, &[settings, go_away].concat());
@@ -203,21 +207,13 @@ fn a_short_answer_is_sent_when_there_is_room_though_nobody_holds_its_stream() {
 
 #[test]
 fn many_resets_are_sent_as_fast_as_the_server_is_known_to_follow() {
-    let uri = Uri::from_static("http://cart.shop/");
-    let none = HeaderMap::new();
-    let head = Head {
-        method: &Method::POST,
-        uri: &uri,
-        headers: &none,
-        instead: &none,
-    };
     let mut client = Connection::client(WireLimits::default(), Instant::now());
     let acknowledged = super::frame(super::kind::SETTINGS, super::flag::ACK, 0, &[]);
     let settings = super::frame(super::kind::SETTINGS, 0, 0, &[]);
     super::receive(&mut client, &[&settings[..], &acknowledged].concat());
     sent(&mut client, usize::MAX);
     for _ in 0..100 {
-        let place = client.open(&head, true).unwrap();
+        let place = ask(&mut client);
         client.reset(place, super::super::ErrorCode::CANCEL);
         client.release_stream(place);
         client.release_stream(place);

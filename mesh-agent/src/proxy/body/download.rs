@@ -147,3 +147,13 @@ impl Download {
         Poll::Ready(Ok(()))
     }
 }
+
+/// Nobody gets what is left of it, but its connection is there for others.
+impl Drop for Download {
+    fn drop(&mut self) {
+        let unsent = self.backlog.len();
+        if unsent > 0 {
+            self.body.release(unsent);
+        }
+    }
+}

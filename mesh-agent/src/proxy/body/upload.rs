@@ -82,6 +82,15 @@ impl Upload {
     /// Starts from the beginning, for another try. Only while it is replayable.
     pub(in crate::proxy) fn restart(&mut self) {
         // What was taken and not sent is part of what is kept.
+        self.release_unsent();
+        self.backlog.clear();
+        self.backlog.push(self.replay.again());
+        self.is_fresh = false;
+        self.is_sent = false;
+    }
+
+    /// Lets the caller send as much again as was taken and not sent.
+    fn release_unsent(&mut self) {
         let mut unsent = self.backlog.rest_len();
         if self.is_fresh {
             unsent += self.backlog.front().len();
@@ -89,10 +98,6 @@ impl Upload {
         if unsent > 0 {
             self.body.release(unsent);
         }
-        self.backlog.clear();
-        self.backlog.push(self.replay.again());
-        self.is_fresh = false;
-        self.is_sent = false;
     }
 
     /// Nobody takes what is left of it.
@@ -180,5 +185,12 @@ impl Upload {
     fn copy(&mut self, piece: &Copied) {
         self.copies
             .retain(|copy| copy.try_send(piece.clone()).is_ok());
+    }
+}
+
+/// Nobody gets what is left of it, but its connection is there for others.
+impl Drop for Upload {
+    fn drop(&mut self) {
+        self.release_unsent();
     }
 }

@@ -3,12 +3,14 @@
 use super::support::*;
 use crate::model::{CallTraffic, ObjectName, Timeouts};
 use crate::observe::LocalReply;
+use crate::proxy::Caller;
 use crate::route::RouteTable;
 use bytes::Bytes;
 use h2::Reason;
 use mesh_common::meter::StatusCode;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::net::TcpListener;
 use tokio::sync::mpsc::unbounded_channel;
 
 /// How a unary call ends whose endpoint does `act` before it answers.
@@ -67,7 +69,7 @@ async fn a_reset_after_the_head_is_passed_on_with_its_code() {
 
 #[tokio::test]
 async fn a_connection_lost_after_the_head_becomes_trailers() {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = listener.local_addr().unwrap();
     tokio::spawn(async move {
         let (socket, _) = listener.accept().await.unwrap();
@@ -319,7 +321,7 @@ async fn two_thousand_random_cancels_leave_nothing_behind() {
         crate::resilience::Resource::Request,
         crate::resilience::Resource::Pending,
     ] {
-        assert_eq!(destination.breaker.used(resource), 0);
+        assert_eq!(destination.client.breaker.used(resource), 0);
     }
     // What is not named any more goes with its last stream.
     mesh.shared.follow(Arc::default());
@@ -329,4 +331,29 @@ async fn two_thousand_random_cancels_leave_nothing_behind() {
         tokio::task::yield_now().await;
     }
     assert!(mesh.shared.destinations.get(&name, 80, false).is_none());
+}
+
+#[tokio::test]
+async fn connections_that_were_lost_under_their_calls_leave_nothing_in_the_pool() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((socket, _)) = listener.accept().await {
+            let mut connection = h2::server::handshake(socket).await.unwrap();
+            let _asked = connection.accept().await;
+            drop(connection);
+        }
+    });
+    let mesh = Mesh::new(&[endpoint], CallTraffic::default());
+    for netns in 0..100 {
+        let caller = Caller {
+            netns,
+            ..Caller::default()
+        };
+        let caller = mesh.connect(caller).await;
+        let answer = unary(&caller, request("/shop.Cart/Add"), b"x").await;
+        assert_eq!(answer.unwrap().code(), "14");
+    }
+    mesh.is_quiet().await;
+    assert!(mesh.proxy.pool().entries() < 10);
 }

@@ -3,6 +3,9 @@
 use super::support::*;
 use crate::model::{BackendTraffic, CallTraffic};
 use crate::proxy::{PoolTimes, ProxySettings};
+use bytes::Bytes;
+use h2::SendStream;
+use h2::client::{ResponseFuture, SendRequest};
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -74,6 +77,11 @@ impl Endpoint {
         }
     }
 
+    /// Waits for the next that comes.
+    async fn next(&mut self) -> Came {
+        self.came.recv().await.unwrap()
+    }
+
     /// What has come and was not looked at.
     async fn all(&mut self) -> Vec<Came> {
         settle().await;
@@ -119,19 +127,28 @@ fn mesh(endpoint: &Endpoint) -> Mesh {
     Mesh::with(table, settings)
 }
 
+/// Makes a call, for which there is no connection yet, and leaves it open.
+async fn watch(
+    caller: &SendRequest<Bytes>,
+    endpoint: &mut Endpoint,
+) -> (ResponseFuture, SendStream<Bytes>) {
+    let call = open(caller, request("/shop.Cart/Watch")).await;
+    assert_eq!(endpoint.next().await, Came::Connection);
+    assert_eq!(endpoint.next().await, Came::Stream);
+    call
+}
+
 #[tokio::test]
 async fn only_a_silent_connection_with_streams_gets_pings_and_never_sooner_than_in_five_minutes() {
     let mut endpoint = Endpoint::start().await;
     let mesh = mesh(&endpoint);
     let caller = mesh.caller().await;
-    let (response, mut sender) = open(&caller, request("/shop.Cart/Watch")).await;
-    assert_eq!(endpoint.came.recv().await, Some(Came::Connection));
-    assert_eq!(endpoint.came.recv().await, Some(Came::Stream));
+    let (response, mut sender) = watch(&caller, &mut endpoint).await;
     pass(SILENCE - MINUTE).await;
     assert_eq!(endpoint.all().await, []);
     for _ in 0..3 {
         pass(SILENCE + 2 * MINUTE).await;
-        assert_eq!(endpoint.came.recv().await, Some(Came::Ping));
+        assert_eq!(endpoint.next().await, Came::Ping);
         pass(SILENCE - MINUTE).await;
         assert_eq!(endpoint.all().await, []);
     }
@@ -149,13 +166,11 @@ async fn an_endpoint_that_complains_gets_half_as_many_on_its_next_connection() {
     let mesh = mesh(&endpoint);
     let caller = mesh.caller().await;
     for silence in [SILENCE, 2 * SILENCE, 4 * SILENCE] {
-        let (response, _sender) = open(&caller, request("/shop.Cart/Watch")).await;
-        assert_eq!(endpoint.came.recv().await, Some(Came::Connection));
-        assert_eq!(endpoint.came.recv().await, Some(Came::Stream));
+        let (response, _sender) = watch(&caller, &mut endpoint).await;
         pass(silence - MINUTE).await;
         assert_eq!(endpoint.all().await, [], "{silence:?}");
         pass(silence + 2 * MINUTE).await;
-        assert_eq!(endpoint.came.recv().await, Some(Came::Ping), "{silence:?}");
+        assert_eq!(endpoint.next().await, Came::Ping, "{silence:?}");
 
         endpoint.complain.send(()).unwrap();
         assert_eq!(read(response).await.unwrap().code(), "14");

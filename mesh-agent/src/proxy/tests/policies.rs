@@ -169,6 +169,20 @@ fn broken_at(endpoint: SocketAddr, breaker: CircuitBreaker) -> Mesh {
     Mesh::with(table, ProxySettings::default())
 }
 
+/// Makes a call; its status, and why the mesh answered.
+async fn called(caller: &SendRequest<Bytes>) -> (String, Option<String>) {
+    let answer = unary(caller, request("/shop.Cart/Add"), b"x")
+        .await
+        .unwrap();
+    let error = answer.mesh_error().map(str::to_owned);
+    (answer.code().to_owned(), error)
+}
+
+async fn is_refused(caller: &SendRequest<Bytes>) {
+    let circuit_open = Some("circuit_open".to_owned());
+    assert_eq!(called(caller).await, ("14".to_owned(), circuit_open));
+}
+
 #[tokio::test]
 async fn a_request_above_the_bound_is_refused_until_another_one_has_ended() {
     let (endpoint, gate) = held_back(100).await;
@@ -183,21 +197,12 @@ async fn a_request_above_the_bound_is_refused_until_another_one_has_ended() {
     while mesh.shared.figures.calls() == 0 {
         tokio::task::yield_now().await;
     }
-    let refused = unary(&caller, request("/shop.Cart/Add"), b"x")
-        .await
-        .unwrap();
-    assert_eq!(
-        (refused.code(), refused.mesh_error()),
-        ("14", Some("circuit_open"))
-    );
+    is_refused(&caller).await;
 
     gate.add_permits(2);
     assert_eq!(read(first).await.unwrap().code(), "0");
     mesh.is_quiet().await;
-    let served = unary(&caller, request("/shop.Cart/Add"), b"x")
-        .await
-        .unwrap();
-    assert_eq!(served.code(), "0");
+    assert_eq!(called(&caller).await.0, "0");
 }
 
 #[tokio::test]
@@ -212,10 +217,7 @@ async fn no_more_requests_than_allowed_wait_for_a_place() {
     let caller = mesh.caller().await;
     // Makes the connection, whose limit is known when it is answered.
     gate.add_permits(1);
-    let answer = unary(&caller, request("/shop.Cart/Add"), b"x")
-        .await
-        .unwrap();
-    assert_eq!(answer.code(), "0");
+    assert_eq!(called(&caller).await.0, "0");
 
     let mut under_way = vec![];
     for _ in 0..2 {
@@ -223,13 +225,7 @@ async fn no_more_requests_than_allowed_wait_for_a_place() {
         sender.send_data(message(b"x"), true).unwrap();
         under_way.push(response);
     }
-    let refused = unary(&caller, request("/shop.Cart/Add"), b"x")
-        .await
-        .unwrap();
-    assert_eq!(
-        (refused.code(), refused.mesh_error()),
-        ("14", Some("circuit_open"))
-    );
+    is_refused(&caller).await;
     gate.add_permits(2);
     for response in under_way {
         // On a machine that stands still the second one may have waited for too long: that is another reason.

@@ -122,8 +122,8 @@ async fn a_thousand_streams_share_a_connection_and_find_room_upstream() {
     }
     let name = crate::model::ObjectName::new("shop", "cart");
     let destination = mesh.shared.destinations.get(&name, 80, false).unwrap();
-    assert!(destination.figures.active() >= 10);
-    assert!(destination.figures.opened() <= 20);
+    assert!(destination.client.figures.active() >= 10);
+    assert!(destination.client.figures.opened() <= 20);
 }
 
 #[tokio::test]

@@ -78,14 +78,17 @@ fn plans(text: &str) -> Plans {
     Plans::of(&catalog)
 }
 
-fn explained(to: &str, from: &str, method: &str) -> Result<Explanation, NoTarget> {
-    let query = ExplainQuery {
+fn query(to: &str, from: &str, method: &str) -> ExplainQuery {
+    ExplainQuery {
         to: to.parse().unwrap(),
         from: (!from.is_empty()).then(|| from.parse().unwrap()),
         call: (!method.is_empty()).then(|| method.parse().unwrap()),
         headers: vec![],
-    };
-    plans(SHOP).explain(&query)
+    }
+}
+
+fn explained(to: &str, from: &str, method: &str) -> Result<Explanation, NoTarget> {
+    plans(SHOP).explain(&query(to, from, method))
 }
 
 /// Path, rule met, destinations and answer.
@@ -263,13 +266,9 @@ fn losers_say_why_and_the_winner_says_who_set_what() {
 #[test]
 fn a_policy_about_requests_is_named_where_no_route_is_attached() {
     let text = SHOP.replace("kind: GRPCRoute", "kind: Secret");
-    let query = ExplainQuery {
-        to: "inventory:50051".parse().unwrap(),
-        from: None,
-        call: None,
-        headers: vec![],
-    };
-    let explanation = plans(&text).explain(&query).unwrap();
+    let explanation = plans(&text)
+        .explain(&query("inventory:50051", "", ""))
+        .unwrap();
     assert_eq!(
         told(&explanation),
         "routed Service shop/inventory => shop/inventory:50051"
@@ -281,8 +280,7 @@ fn a_policy_about_requests_is_named_where_no_route_is_attached() {
     );
 }
 
-/// An HTTPRoute beside the GRPCRoute, a route for a port that is not routed, a policy that is wrong, a conflict at another Service,
-/// and a wrong policy of another namespace.
+/// An HTTPRoute beside the GRPCRoute, a route for a port that is not routed, and a Service that is wrong.
 const BESIDE: &str = "
 ---
 apiVersion: gateway.networking.k8s.io/v1
@@ -299,45 +297,42 @@ spec:
   parentRefs: [{group: '', kind: Service, name: inventory, port: 9000}]
   rules: [{backendRefs: [{name: inventory, port: 50051}]}]
 ---
-apiVersion: mesh.dev/v1alpha1
-kind: MeshPolicy
-metadata: {name: wrong, namespace: shop}
-spec: {targetRefs: [{kind: Service, name: inventory}], timeouts: {request: soon}}
----
-apiVersion: mesh.dev/v1alpha1
-kind: MeshPolicy
-metadata: {name: one, namespace: shop}
-spec: {targetRefs: [{kind: Service, name: spare}], timeouts: {request: 1s}}
----
-apiVersion: mesh.dev/v1alpha1
-kind: MeshPolicy
-metadata: {name: other, namespace: shop}
-spec: {targetRefs: [{kind: Service, name: spare}], timeouts: {request: 2s}}
----
-apiVersion: mesh.dev/v1alpha1
-kind: MeshPolicy
-metadata: {name: elsewhere, namespace: far}
-spec: {targetRefs: [{kind: Service, name: x}], timeouts: {request: soon}}
----
 apiVersion: v1
 kind: Service
 metadata: {name: bad, namespace: shop}
 spec: {clusterIP: nowhere}
 ";
 
+/// Policies by namespace, name, Service and `timeouts.request`: one that is wrong, two in conflict at another Service, and a
+/// wrong one of another namespace.
+const POLICIES: [[&str; 4]; 4] = [
+    ["shop", "wrong", "inventory", "soon"],
+    ["shop", "one", "spare", "1s"],
+    ["shop", "other", "spare", "2s"],
+    ["far", "elsewhere", "x", "soon"],
+];
+
+fn policy([namespace, name, service, request]: [&str; 4]) -> String {
+    format!(
+        "
+---
+apiVersion: mesh.dev/v1alpha1
+kind: MeshPolicy
+metadata: {{name: {name}, namespace: {namespace}}}
+spec: {{targetRefs: [{{kind: Service, name: {service}}}], timeouts: {{request: {request}}}}}
+"
+    )
+}
+
 #[test]
 fn routes_and_policies_that_are_not_in_force_are_told_with_their_reason() {
     let mut catalog = Catalog::new(NodeIdentity::named("node-a"));
-    let parsed = parse_file(Path::new("a.yaml"), format!("{SHOP}{BESIDE}").as_bytes());
+    let text = format!("{SHOP}{BESIDE}{}", POLICIES.map(policy).concat());
+    let parsed = parse_file(Path::new("a.yaml"), text.as_bytes());
     catalog.set_file(Path::new("a.yaml"), Some(parsed));
     let all: Vec<Problem> = catalog.problems().iter().map(Problem::from).collect();
     let plans = Plans::of(&catalog);
-    let query = ExplainQuery {
-        to: "inventory:50051".parse().unwrap(),
-        from: Some("lab".parse().unwrap()),
-        call: None,
-        headers: vec![],
-    };
+    let query = query("inventory:50051", "lab", "");
     let mut explanation = plans.explain(&query).unwrap();
     plans.add_problems(&mut explanation, &all);
     let told = |named: &str| -> Vec<&str> {
