@@ -56,14 +56,17 @@ fn h2spec(arguments: &[&str]) -> Result<String> {
     let tests = routed.pair.client.spawn(command)?;
     let report = tests.rest(SILENCE_LIMIT)?.join("\n");
     // The page was asked for by the proxy: bytes that are relayed are no connection of its pool.
-    // What is known of it is taken over once a second.
-    eventually("connections of the pool", START_LIMIT, || {
-        let metrics = routed.agent.metrics().map_err(|error| error.to_string())?;
-        let opened = metrics.count("mesh_upstream_connection_opened_total", &[]);
-        let is_met = (opened > 0).then_some(());
-        is_met.ok_or_else(|| "h2spec has met the page's server alone".to_owned())
-    })?;
+    await_some(&routed, "mesh_upstream_connection_opened_total", &[])?;
     Ok(report)
+}
+
+/// Awaits that a counter has moved: what is known of routed calls is taken over once a second.
+fn await_some(routed: &Routed, name: &str, labels: &[(&str, &str)]) -> Result {
+    eventually(name, START_LIMIT, || {
+        let metrics = routed.agent.metrics().map_err(|error| error.to_string())?;
+        let is_met = (metrics.count(name, labels) > 0).then_some(());
+        is_met.ok_or_else(|| "the proxy has not been met".to_owned())
+    })
 }
 
 fn assert_clean(report: &str) {
@@ -119,9 +122,7 @@ fn all_of_grpc_s_interoperability_cases_pass_through_the_proxy() -> Result {
     }
     assert!(failed.is_empty(), "{failed:?}; they say why above");
     let labels = [("path", "routed")];
-    let metrics = routed.agent.metrics()?;
-    assert!(metrics.count("rpc_client_call_duration_seconds_count", &labels) > 0);
-    Ok(())
+    await_some(routed, "rpc_client_call_duration_seconds_count", &labels)
 }
 
 #[test]
