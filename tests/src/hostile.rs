@@ -1,6 +1,5 @@
 //! A caller of the proxy whose every byte a test decides, and calls of others that go on beside it.
 
-use crate::deadline::eventually;
 use crate::error::Result;
 use crate::heard::Heard;
 use crate::http2::{Block, client_begin, headers, message};
@@ -15,7 +14,6 @@ use crate::stage::{anywhere, path};
 use crate::wire::{Dialling, Until, Wire};
 use serde_json::Value;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 /// Bytes of a reply of 40 bytes.
 pub const REPLY: u64 = 45;
@@ -119,17 +117,8 @@ impl Scene {
     pub fn expect_nothing_left(&self) -> Result {
         let left = self.beside.len() as u64;
         for name in ["mesh_rpc_active", "mesh_connections_active"] {
-            eventually(name, Duration::from_secs(20), || {
-                let metrics = self
-                    .routed
-                    .agent
-                    .metrics()
-                    .map_err(|error| error.to_string())?;
-                match metrics.count(name, &[("path", "routed")]) {
-                    seen if seen == left => Ok(()),
-                    seen => Err(format!("{seen} instead of {left}")),
-                }
-            })?;
+            let labels = [("path", "routed")];
+            self.routed.agent.expect(name, &labels, left)?;
         }
         Ok(())
     }

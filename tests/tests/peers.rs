@@ -1,6 +1,5 @@
 //! Referees that are not ours: `h2spec`, and gRPC's own interoperability tests. Run by `cargo xtask test --peers`.
 
-use mesh_tests::deadline::eventually;
 use mesh_tests::pair::TARGET_PORT;
 use mesh_tests::process::Process;
 use mesh_tests::route::Route;
@@ -56,17 +55,9 @@ fn h2spec(arguments: &[&str]) -> Result<String> {
     let tests = routed.pair.client.spawn(command)?;
     let report = tests.rest(SILENCE_LIMIT)?.join("\n");
     // The page was asked for by the proxy: bytes that are relayed are no connection of its pool.
-    await_some(&routed, "mesh_upstream_connection_opened_total", &[])?;
+    let name = "mesh_upstream_connection_opened_total";
+    routed.agent.expect_within(name, &[], 1..)?;
     Ok(report)
-}
-
-/// Awaits that a counter has moved: what is known of routed calls is taken over once a second.
-fn await_some(routed: &Routed, name: &str, labels: &[(&str, &str)]) -> Result {
-    eventually(name, START_LIMIT, || {
-        let metrics = routed.agent.metrics().map_err(|error| error.to_string())?;
-        let is_met = (metrics.count(name, labels) > 0).then_some(());
-        is_met.ok_or_else(|| "the proxy has not been met".to_owned())
-    })
 }
 
 fn assert_clean(report: &str) {
@@ -121,8 +112,9 @@ fn all_of_grpc_s_interoperability_cases_pass_through_the_proxy() -> Result {
         }
     }
     assert!(failed.is_empty(), "{failed:?}; they say why above");
+    let name = "rpc_client_call_duration_seconds_count";
     let labels = [("path", "routed")];
-    await_some(routed, "rpc_client_call_duration_seconds_count", &labels)
+    routed.agent.expect_within(name, &labels, 1..)
 }
 
 #[test]
