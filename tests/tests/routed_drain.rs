@@ -285,6 +285,12 @@ impl Holdings {
         let is_quiet = (self.active, self.proxy, self.others) == (0, [0; 2], 0);
         is_quiet && self.pooled == self.upstream as u64
     }
+
+    /// Whether these are no more than those. Some come and go by themselves: the thread that enters namespaces once a second,
+    /// and what was asked for just now.
+    fn is_within(&self, before: &Self) -> bool {
+        self.descriptors <= before.descriptors && self.threads <= before.threads
+    }
 }
 
 /// Resident memory of the agent.
@@ -325,25 +331,20 @@ fn twenty_four_thousand_calls_given_up_at_random_leave_nothing_behind() -> Resul
     let _server = load::serve(Tonic, &fleet.pods[0], anywhere())?;
     // What is made once is made now.
     abandon(&fleet, 2_000)?;
-    let settled = || {
+    let settled = |is_wanted: &dyn Fn(&Holdings) -> bool| {
         eventually("nobody calls", LIMIT, || match Holdings::of(&fleet) {
-            Ok(holdings) if holdings.is_settled() => Ok(holdings),
+            Ok(holdings) if holdings.is_settled() && is_wanted(&holdings) => Ok(holdings),
             other => Err(format!("{other:?}")),
         })
     };
-    let before = settled()?;
+    let before = settled(&|_| true)?;
     let resident_before_kib = resident_kib(&fleet.agent)?;
 
     let (ended, given_up) = abandon(&fleet, 24_000)?;
 
     println!("{ended} ended, {given_up} given up");
     assert!(ended > 700 && given_up > 10_000, "{ended}, {given_up}");
-    let after = settled()?;
-    assert_eq!(
-        (after.descriptors, after.threads),
-        (before.descriptors, before.threads),
-        "{before:?}, {after:?}"
-    );
+    let after = settled(&|after| after.is_within(&before))?;
     // As many as were ever needed at once: each takes a hundred streams and more.
     assert!(
         after.upstream <= before.upstream.max(8),
