@@ -7,6 +7,8 @@ use crate::network::Pod;
 use crate::pair::{Members, Pair};
 use crate::peer::{Client, Dial};
 use crate::process::Process;
+use crate::route::Route;
+use serde_json::Value;
 use std::net::SocketAddr;
 use std::process::Command;
 use std::time::Duration;
@@ -51,6 +53,14 @@ impl Routed {
             pair,
         })
     }
+}
+
+/// A route that sends everything to the Service of a [`Pair`], to which it is attached.
+#[must_use]
+pub fn everything() -> String {
+    Route::grpc("everything", "load")
+        .rule(&Value::Null, &[("load", 1)])
+        .manifest()
 }
 
 /// Starts a process that does nothing: a pod has one for as long as it lives.

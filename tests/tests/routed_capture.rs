@@ -11,7 +11,7 @@ use mesh_tests::pair::{Members, Pair};
 use mesh_tests::peer::{Client, Dial};
 use mesh_tests::process::Process;
 use mesh_tests::route::{Route, policy};
-use mesh_tests::routed::{Routed, await_routed, is_routed, reside};
+use mesh_tests::routed::{Routed, await_routed, everything, is_routed, reside};
 use mesh_tests::rpc::Implementation::{self, Grpcio, Tonic};
 use mesh_tests::stage::anywhere;
 use mesh_tests::wire::{Listening, Wire};
@@ -26,12 +26,6 @@ const LIMIT: Duration = Duration::from_secs(120);
 
 /// `--proxy-port` where nobody says otherwise.
 const PROXY_PORT: u16 = 15_001;
-
-fn everything() -> String {
-    Route::grpc("everything", "load")
-        .rule(&Value::Null, &[("load", 1)])
-        .manifest()
-}
 
 /// Calls by connections of their own, all of which must be answered.
 fn call(client: Implementation, pod: &Pod, target: SocketAddr, count: u32) -> Result<String> {

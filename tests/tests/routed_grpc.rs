@@ -8,7 +8,7 @@ use mesh_tests::load::{self, Plan, Truth, Width};
 use mesh_tests::metered::{Counts, Side, counts, expect_counts, expected, settled};
 use mesh_tests::pair::{Members, Pair};
 use mesh_tests::route::{Route, policy};
-use mesh_tests::routed::Routed;
+use mesh_tests::routed::{Routed, everything};
 use mesh_tests::rpc::Implementation::{self, GrpcJs, Grpcio, Tonic};
 use mesh_tests::stage::anywhere;
 use serde_json::{Value, json};
@@ -25,13 +25,6 @@ const WIDTH: Width = Width {
 
 /// Of gRPC.
 const UNIMPLEMENTED: i32 = 12;
-
-/// A route that sends everything to the Service it is attached to.
-fn everything() -> String {
-    Route::grpc("everything", "load")
-        .rule(&Value::Null, &[("load", 1)])
-        .manifest()
-}
 
 fn label(method: &str) -> String {
     format!("{SERVICE}/{method}")

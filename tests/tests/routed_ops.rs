@@ -7,8 +7,8 @@ use mesh_tests::http;
 use mesh_tests::manifest::{Endpoint, Service, Slice, documents, workload};
 use mesh_tests::network::Families;
 use mesh_tests::pair::{CLUSTER_IP, Members, PORT, Pair, TARGET_PORT};
-use mesh_tests::route::{Route, policy};
-use mesh_tests::routed::{Routed, reside};
+use mesh_tests::route::policy;
+use mesh_tests::routed::{Routed, everything, reside};
 use mesh_tests::stage::anywhere;
 use mesh_tests::traced::{self, Call, Client, SERVICE};
 use serde_json::{Value, json};
@@ -18,13 +18,6 @@ use std::time::Duration;
 const LIMIT: Duration = Duration::from_secs(20);
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
-
-/// A route that sends everything to the Service it is attached to.
-fn everything() -> String {
-    Route::grpc("everything", "load")
-        .rule(&Value::Null, &[("load", 1)])
-        .manifest()
-}
 
 fn explained(agent: &Agent) -> Result<String> {
     agent.command(&["explain", "--to", "shop/load:80", "--from", "shop"])

@@ -2,18 +2,16 @@
 //! of connections that are closed. What they hold is bounded, and nobody else waits for them.
 
 use mesh_tests::Result;
+use mesh_tests::beside::REPLY;
 use mesh_tests::heard::Heard;
-use mesh_tests::hostile::{REPLY, Scene, get, order};
+use mesh_tests::hostile::{Scene, get, order};
 use mesh_tests::http2::{
-    Block, PREFACE, client_begin, code, frame, headers, kind, message, ping, settings,
-    window_update,
+    Block, INITIAL_WINDOW_SIZE, PREFACE, client_begin, code, frame, headers, kind, message, ping,
+    settings, window_update,
 };
 use mesh_tests::stage::path;
 use mesh_tests::wire::Until;
 use std::time::Duration;
-
-/// Setting names (RFC 9113, 6.5.2).
-const INITIAL_WINDOW_SIZE: u16 = 4;
 
 /// What a caller may cost at its peak: the 16 MiB that an endpoint may send before somebody has taken them, by what a buffer
 /// that grows takes for a moment.

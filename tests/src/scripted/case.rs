@@ -9,18 +9,13 @@ use crate::load::STATUS_NAMES;
 use crate::metered::{Side, counts};
 use crate::resident::Resident;
 use crate::script::{Act, At, Point, oblige};
+use crate::status::{CANCELLED, INTERNAL, PERMISSION_DENIED, RESOURCE_EXHAUSTED, UNAVAILABLE};
 use crate::wire::Until;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// What the agent may need more than at its beginning.
 const COST_MAX: u64 = 48 << 20;
-
-const CANCELLED: u8 = 1;
-const PERMISSION_DENIED: u8 = 7;
-const RESOURCE_EXHAUSTED: u8 = 8;
-const INTERNAL: u8 = 13;
-const UNAVAILABLE: u8 = 14;
 
 /// What the caller gets.
 #[derive(Clone, Copy, Debug)]
