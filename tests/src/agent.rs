@@ -26,6 +26,9 @@ const READY_LIMIT: Duration = Duration::from_secs(20);
 /// behaviour are no benchmarks.
 const APPLY_LIMIT: Duration = Duration::from_secs(10);
 
+/// How long an agent may take to end: it finishes what is under way, for 5 s at most.
+const END_LIMIT: Duration = Duration::from_secs(20);
+
 /// How long it may take until figures are right. Far above the second within which they are taken over, and the next one for an
 /// RPC whose connection has ended: tests of behaviour are no benchmarks.
 pub const FIGURES_LIMIT: Duration = Duration::from_secs(20);
@@ -252,7 +255,7 @@ impl Agent {
     fn end(mut self, signal: Signal) -> Result<ExitStatus> {
         self.check_balance()?;
         self.process.signal(signal)?;
-        self.process.wait(Duration::from_secs(10))
+        self.process.wait(END_LIMIT)
     }
 
     /// Awaits that started = completed + active + aborted + lost + table full.

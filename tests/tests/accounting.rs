@@ -12,8 +12,8 @@ use mesh_tests::scene::{CLUSTER_IP, PORT, Scene};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// How long the agent may take to notice a pod: it looks around once a second.
-const LEARN_LIMIT: Duration = Duration::from_secs(5);
+/// How long the agent may take to notice a pod. It looks around once a second.
+const LEARN_LIMIT: Duration = Duration::from_secs(20);
 
 const TARGET: SocketAddr = SocketAddr::new(CLUSTER_IP, PORT);
 
