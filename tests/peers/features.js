@@ -113,7 +113,8 @@ class Scenarios {
   }
 
   async deadline() {
-    const call = stream(this.client, "Hold", text("js-deadline"), { deadline: Date.now() + 200 });
+    // Long enough for a busy machine to bring the call to the server.
+    const call = stream(this.client, "Hold", text("js-deadline"), { deadline: Date.now() + 1000 });
     call.resume();
     assert.equal((await status(call)).code, grpc.status.DEADLINE_EXCEEDED);
     await unary(this.client, "Ended", text("js-deadline"));

@@ -166,7 +166,8 @@ class Client:
         check([reply async for reply in call] == [b"python-early"])
 
     async def deadline(self):
-        call = self.stream_call("Hold", b"python-deadline", timeout=0.2)
+        # Long enough for a busy machine to bring the call to the server.
+        call = self.stream_call("Hold", b"python-deadline", timeout=1)
         code = await call.code()
         check(code == grpc.StatusCode.DEADLINE_EXCEEDED, code)
         await self.unary_call("Ended", b"python-deadline")

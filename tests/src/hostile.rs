@@ -1,24 +1,16 @@
 //! A caller of the proxy whose every byte a test decides, and calls of others that go on beside it.
 
-use crate::deadline::eventually;
+use crate::beside::Beside;
 use crate::error::Result;
-use crate::heard::Heard;
-use crate::http2::{Block, client_begin, headers, message};
+use crate::http2::{Block, headers, message};
 use crate::load::{self, Call};
 use crate::network::{Families, Pod};
 use crate::process::Process;
 use crate::resident::Resident;
-use crate::route::Route;
-use crate::routed::{Routed, await_routed, reside};
+use crate::routed::{Routed, await_routed, everything, reside};
 use crate::rpc::Implementation::Tonic;
 use crate::stage::{anywhere, path};
-use crate::wire::{Dialling, Until, Wire};
-use serde_json::Value;
-use std::net::SocketAddr;
-use std::time::Duration;
-
-/// Bytes of a reply of 40 bytes.
-pub const REPLY: u64 = 45;
+use crate::wire::{Dialling, Wire};
 
 /// The scene. Fields end in this order.
 #[derive(Debug)]
@@ -31,15 +23,6 @@ pub struct Scene {
     _other: Option<Pod>,
     /// Agent and pods.
     pub routed: Routed,
-}
-
-/// A call of somebody else in the same pod that goes on and on.
-#[derive(Debug)]
-pub struct Beside {
-    wire: Wire,
-    socket: usize,
-    heard: Heard,
-    replies: u64,
 }
 
 impl Scene {
@@ -65,17 +48,16 @@ impl Scene {
     }
 
     fn with(other: impl FnOnce(&mut Routed) -> Result<Option<Pod>>) -> Result<Self> {
-        let everything = Route::grpc("everything", "load").rule(&Value::Null, &[("load", 1)]);
-        let mut routed = Routed::new(&everything.manifest())?;
+        let mut routed = Routed::new(&everything())?;
         let other = other(&mut routed)?;
         let pair = &routed.pair;
         let server = load::serve(Tonic, &pair.server, anywhere())?;
         let pod = other.as_ref().unwrap_or(&pair.client);
         let resident = reside(pod)?;
         await_routed(&routed.agent, pod, pair.target())?;
-        let target = pair.target();
+        let begin = || Beside::begin(pod, pair.target(), &path("Chat"));
         Ok(Self {
-            beside: [Beside::begin(pod, target)?, Beside::begin(pod, target)?],
+            beside: [begin()?, begin()?],
             client: Wire::start(&pair.client)?,
             _processes: vec![server, resident],
             _other: other,
@@ -119,48 +101,9 @@ impl Scene {
     pub fn expect_nothing_left(&self) -> Result {
         let left = self.beside.len() as u64;
         for name in ["mesh_rpc_active", "mesh_connections_active"] {
-            eventually(name, Duration::from_secs(20), || {
-                let metrics = self
-                    .routed
-                    .agent
-                    .metrics()
-                    .map_err(|error| error.to_string())?;
-                match metrics.count(name, &[("path", "routed")]) {
-                    seen if seen == left => Ok(()),
-                    seen => Err(format!("{seen} instead of {left}")),
-                }
-            })?;
+            let labels = [("path", "routed")];
+            self.routed.agent.expect(name, &labels, left)?;
         }
-        Ok(())
-    }
-}
-
-impl Beside {
-    fn begin(pod: &Pod, target: SocketAddr) -> Result<Self> {
-        let mut wire = Wire::start(pod)?;
-        let socket = wire.connect(target, Dialling::default())?;
-        let head = headers(1, false, Block::request_for(&path("Chat")).bytes());
-        wire.send(socket, &[&client_begin(), &head])?;
-        let mut beside = Self {
-            wire,
-            socket,
-            heard: Heard::new(),
-            replies: 0,
-        };
-        beside.goes_on("the beginning")?;
-        Ok(beside)
-    }
-
-    /// One message and its reply.
-    fn goes_on(&mut self, what: &str) -> Result {
-        self.wire
-            .send(self.socket, &[&message(1, false, &order(40, 0))])?;
-        self.replies += 1;
-        let until = Until::Data(REPLY);
-        self.wire.hear(self.socket, until, &mut self.heard)?;
-        let said = self.heard.on(1);
-        assert_eq!(said.data_bytes, self.replies * REPLY, "{what}: {said:?}");
-        assert!(!said.is_ended && said.reset.is_none(), "{what}: {said:?}");
         Ok(())
     }
 }

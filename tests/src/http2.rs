@@ -63,6 +63,9 @@ pub mod code {
     pub const INADEQUATE_SECURITY: u32 = 12;
 }
 
+/// A setting's name (RFC 9113, 6.5.2).
+pub const INITIAL_WINDOW_SIZE: u16 = 4;
+
 /// A frame. Its length is what it is, whether or not a peer may send so much.
 ///
 /// # Panics

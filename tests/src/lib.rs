@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`error`], [`deadline`], [`mounts`], then what a pod is made of ([`cgroup`], [`namespace`],
 //! [`process`], [`network`], [`sockets`]), the agent and where it works ([`node`], [`agent`], [`config_dir`], [`manifest`],
-//! [`metrics`], [`balance`], [`http`]), those who talk through the mesh ([`peer`], [`rpc`], [`steady`], [`traced`], [`wire`] and [`heard`]; [`shop`] for the demo), the scene of
+//! [`metrics`], [`balance`], [`http`]), those who talk through the mesh ([`peer`], [`rpc`], [`status`], [`steady`], [`traced`], [`wire`] and [`heard`], [`beside`]; [`shop`] for the demo), the scene of
 //! most tests ([`scene`]) and how results are judged ([`chi_square`], [`bpf`], [`collector`]).
 //!
 //! Nothing here leaves the machine: namespaces have no route out, and the host's own sockets stay on loopback.
@@ -29,6 +29,7 @@ pub mod node;
 pub mod route;
 
 pub mod ask;
+pub mod beside;
 pub mod features;
 pub mod heard;
 pub mod http2;
@@ -39,6 +40,7 @@ pub mod prometheus;
 pub mod resident;
 pub mod rpc;
 pub mod shop;
+pub mod status;
 pub mod steady;
 pub mod traced;
 pub mod wire;

@@ -1,17 +1,23 @@
 //! A pair of pods whose Service is routed: the scene of the proxy's tests.
 
-use crate::agent::{Agent, FRESH_LIMIT};
+use crate::agent::Agent;
 use crate::deadline::eventually;
 use crate::error::{Error, Result};
 use crate::network::Pod;
 use crate::pair::{Members, Pair};
 use crate::peer::{Client, Dial};
 use crate::process::Process;
+use crate::route::Route;
+use serde_json::Value;
 use std::net::SocketAddr;
 use std::process::Command;
+use std::time::Duration;
 
 /// How often a connection is tried until one is routed.
 const ATTEMPTS: u32 = 10;
+
+/// How long each is waited for: it is counted within a second. One that comes late is seen at the next try.
+const COUNTED_LIMIT: Duration = Duration::from_millis(1_500);
 
 /// The scene. Fields end in this order.
 #[derive(Debug)]
@@ -49,6 +55,14 @@ impl Routed {
     }
 }
 
+/// A route that sends everything to the Service of a [`Pair`], to which it is attached.
+#[must_use]
+pub fn everything() -> String {
+    Route::grpc("everything", "load")
+        .rule(&Value::Null, &[("load", 1)])
+        .manifest()
+}
+
 /// Starts a process that does nothing: a pod has one for as long as it lives.
 ///
 /// # Errors
@@ -69,7 +83,7 @@ pub fn await_routed(agent: &Agent, pod: &Pod, target: SocketAddr) -> Result {
     let mut last = Ok(());
     for _ in 0..ATTEMPTS {
         Client::run(pod, &Dial::new([target]))?;
-        last = eventually("a routed connection", FRESH_LIMIT, || {
+        last = eventually("a routed connection", COUNTED_LIMIT, || {
             let metrics = agent.metrics().map_err(|error| error.to_string())?;
             if metrics.count(name, &labels) > before {
                 return Ok(());

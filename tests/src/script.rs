@@ -1,7 +1,7 @@
 //! Endpoints that a test scripts: what no server says, or not when it is wanted.
 //!
 //! An endpoint is a listener in a pod, served by threads of the test itself. Each call is treated as its path's script says: it
-//! is asked at the call's head, at each DATA frame and at its end what to say, and whether to leave.
+//! is asked at the call's head, when more of its body has come and at its end what to say, and whether to leave.
 
 use crate::error::{Context, Result};
 use crate::heard::Heard;

@@ -5,6 +5,7 @@ mod case;
 pub use case::{Case, Ends, RESETS, Wanted, check_all};
 
 use crate::agent::Agent;
+use crate::beside::Beside;
 use crate::error::Result;
 use crate::heard::{Heard, Said};
 use crate::http2::{Block, client_begin, headers, message};
@@ -55,15 +56,6 @@ struct Connection {
     heard: Heard,
 }
 
-/// A call of another pod that goes on.
-#[derive(Debug)]
-pub struct Beside {
-    wire: Wire,
-    socket: usize,
-    heard: Heard,
-    replies: u64,
-}
-
 impl Scripted {
     /// Sets the scene with one Service for each greeting, [`SCRIPTED`] among them.
     ///
@@ -94,7 +86,8 @@ impl Scripted {
         let residents = vec![reside(&caller)?, reside(&other)?];
         let agent = node.start_agent(&[])?;
         await_routed(&agent, &caller, services[SCRIPTED])?;
-        let beside = Beside::begin(&other, &agent, services[SCRIPTED])?;
+        await_routed(&agent, &other, services[SCRIPTED])?;
+        let beside = Beside::begin(&other, services[SCRIPTED], "/beside/Chat")?;
         Ok(Self {
             beside,
             caller: Caller {
@@ -198,39 +191,5 @@ impl Caller {
             }
             self.hear(service, Until::Ends(1))?;
         }
-    }
-}
-
-impl Beside {
-    fn begin(pod: &Pod, agent: &Agent, target: SocketAddr) -> Result<Self> {
-        await_routed(agent, pod, target)?;
-        let mut wire = Wire::start(pod)?;
-        let socket = wire.connect(target, Dialling::default())?;
-        let head = headers(1, false, Block::request_for("/beside/Chat").bytes());
-        wire.send(socket, &[&client_begin(), &head])?;
-        Ok(Self {
-            wire,
-            socket,
-            heard: Heard::new(),
-            replies: 0,
-        })
-    }
-
-    /// One message and its answer.
-    ///
-    /// # Errors
-    /// If none comes.
-    ///
-    /// # Panics
-    /// If the call has ended.
-    pub fn goes_on(&mut self, what: &str) -> Result {
-        self.wire
-            .send(self.socket, &[&message(1, false, &[3; 40])])?;
-        self.replies += 1;
-        self.wire
-            .hear(self.socket, Until::Data(45), &mut self.heard)?;
-        let said = self.heard.on(1);
-        assert_eq!(said.data_bytes, self.replies * 45, "{what}: {said:?}");
-        Ok(())
     }
 }

@@ -168,7 +168,7 @@ fn a_file_that_turns_bad_keeps_its_last_good_version() -> Result {
         scene.node.config().put("inventory.yaml", bad)?;
         await_problem(&agent, &["inventory.yaml"])?;
         assert_eq!(answering(&scene)?, [0], "{bad:?}");
-        assert!(agent.metrics()?.count("mesh_config_rejected", &[]) > 0);
+        agent.expect_within("mesh_config_rejected", &[], 1..)?;
     }
     scene.configure(&scene.service(), [scene.endpoint(1)])?;
     await_answering(&scene, &[1])?;

@@ -1,6 +1,5 @@
 //! Referees that are not ours: `h2spec`, and gRPC's own interoperability tests. Run by `cargo xtask test --peers`.
 
-use mesh_tests::deadline::eventually;
 use mesh_tests::pair::TARGET_PORT;
 use mesh_tests::process::Process;
 use mesh_tests::route::Route;
@@ -56,13 +55,8 @@ fn h2spec(arguments: &[&str]) -> Result<String> {
     let tests = routed.pair.client.spawn(command)?;
     let report = tests.rest(SILENCE_LIMIT)?.join("\n");
     // The page was asked for by the proxy: bytes that are relayed are no connection of its pool.
-    // What is known of it is taken over once a second.
-    eventually("connections of the pool", START_LIMIT, || {
-        let metrics = routed.agent.metrics().map_err(|error| error.to_string())?;
-        let opened = metrics.count("mesh_upstream_connection_opened_total", &[]);
-        let is_met = (opened > 0).then_some(());
-        is_met.ok_or_else(|| "h2spec has met the page's server alone".to_owned())
-    })?;
+    let name = "mesh_upstream_connection_opened_total";
+    routed.agent.expect_within(name, &[], 1..)?;
     Ok(report)
 }
 
@@ -118,10 +112,9 @@ fn all_of_grpc_s_interoperability_cases_pass_through_the_proxy() -> Result {
         }
     }
     assert!(failed.is_empty(), "{failed:?}; they say why above");
+    let name = "rpc_client_call_duration_seconds_count";
     let labels = [("path", "routed")];
-    let metrics = routed.agent.metrics()?;
-    assert!(metrics.count("rpc_client_call_duration_seconds_count", &labels) > 0);
-    Ok(())
+    routed.agent.expect_within(name, &labels, 1..)
 }
 
 #[test]

@@ -11,7 +11,7 @@ use mesh_tests::pair::{Members, Pair};
 use mesh_tests::peer::{Client, Dial};
 use mesh_tests::process::Process;
 use mesh_tests::route::{Route, policy};
-use mesh_tests::routed::{Routed, await_routed, is_routed, reside};
+use mesh_tests::routed::{Routed, await_routed, everything, is_routed, reside};
 use mesh_tests::rpc::Implementation::{self, Grpcio, Tonic};
 use mesh_tests::stage::anywhere;
 use mesh_tests::wire::{Listening, Wire};
@@ -26,12 +26,6 @@ const LIMIT: Duration = Duration::from_secs(120);
 
 /// `--proxy-port` where nobody says otherwise.
 const PROXY_PORT: u16 = 15_001;
-
-fn everything() -> String {
-    Route::grpc("everything", "load")
-        .rule(&Value::Null, &[("load", 1)])
-        .manifest()
-}
 
 /// Calls by connections of their own, all of which must be answered.
 fn call(client: Implementation, pod: &Pod, target: SocketAddr, count: u32) -> Result<String> {
@@ -79,8 +73,7 @@ fn ipv6_connections_are_routed_and_both_ends_see_each_other() -> Result {
         let dialled = Client::run(&caller, &Dial::new([target]))?;
         assert_eq!(dialled.foreign_peers, 0, "getpeername is the service");
         let labels = [("path", "routed"), ("source_workload", "caller")];
-        let routed = agent.metrics()?;
-        assert!(routed.count("rpc_client_call_duration_seconds_count", &labels) > 0);
+        agent.expect_within("rpc_client_call_duration_seconds_count", &labels, 1..)?;
         agent.terminate()?;
     }
     Ok(())
@@ -220,13 +213,8 @@ fn where_the_proxy_cannot_listen_connections_are_bypassed_until_it_can() -> Resu
     let _server = Tonic.serve(&pair.server, anywhere(), "server")?;
     let agent = pair.start_agent()?;
     let labels = [("map", "UNLISTENED")];
-    eventually("the agent has tried", LIMIT, || {
-        let metrics = agent.metrics().map_err(|error| error.to_string())?;
-        match metrics.count("mesh_bpf_map_entries", &labels) {
-            1 => Ok(()),
-            other => Err(other.to_string()),
-        }
-    })?;
+    // The agent has tried.
+    agent.expect("mesh_bpf_map_entries", &labels, 1)?;
 
     assert!(!is_routed(&pair.client, pair.target())?);
     assert_eq!(call(Tonic, &pair.client, pair.target(), 5)?, "server");
@@ -256,17 +244,17 @@ fn without_room_for_origins_connections_reach_their_service_all_the_same() -> Re
         assert_eq!(call(client, &pair.client, pair.target(), 10)?, "server");
     }
     assert!(is_routed(&pair.client, pair.target())?);
-    let metrics = routed.agent.metrics()?;
-    let full = metrics.count("mesh_bpf_map_full_total", &[("map", "ORIGINS")]);
-    assert!(full >= 20, "{full}");
-    Ok(())
+    let labels = [("map", "ORIGINS")];
+    routed
+        .agent
+        .expect_within("mesh_bpf_map_full_total", &labels, 20..)
 }
 
-/// Connects until a connection is not routed, or refused; says how often that was.
-fn await_bypassed(routed: &Routed, is_bypassed: impl Fn(&Pair) -> Result<bool>) -> Result<u64> {
+/// Connects until a connection is not routed, or refused.
+fn await_bypassed(routed: &Routed, is_bypassed: impl Fn(&Pair) -> Result<bool>) -> Result {
     eventually("a connection is bypassed", LIMIT, || {
         match is_bypassed(&routed.pair) {
-            Ok(true) => Ok(1),
+            Ok(true) => Ok(()),
             other => Err(format!("{other:?}")),
         }
     })
@@ -294,7 +282,8 @@ fn an_agent_that_hangs_is_bypassed() -> Result {
 
     routed.agent.signal(Signal::STOP)?;
     let direct = |pair: &Pair| is_routed(&pair.client, pair.target()).map(|is_routed| !is_routed);
-    let mut bypassed = await_bypassed(&routed, direct)?;
+    await_bypassed(&routed, direct)?;
+    let mut bypassed = 1;
     for client in [Tonic, Grpcio] {
         assert_eq!(call(client, &pair.client, pair.target(), 10)?, "server");
         bypassed += 10;
@@ -304,10 +293,10 @@ fn an_agent_that_hangs_is_bypassed() -> Result {
 
     routed.agent.signal(Signal::CONT)?;
     await_routed_again(&routed)?;
-    let metrics = routed.agent.metrics()?;
-    let counted = metrics.count("mesh_bypass_total", &STALLED);
     // Those that came before the agent had moved again are among them.
-    assert!(counted >= bypassed, "{counted} of {bypassed}");
+    routed
+        .agent
+        .expect_within("mesh_bypass_total", &STALLED, bypassed..)?;
     assert_eq!(call(Tonic, &pair.client, pair.target(), 5)?, "server");
     Ok(())
 }
@@ -325,12 +314,13 @@ fn an_agent_that_hangs_is_refused_where_the_service_fails_closed() -> Result {
         let report = Client::run(&pair.client, &Dial::new([pair.target()]))?;
         Ok(report.failed.contains_key("ECONNREFUSED"))
     };
-    let bypassed = await_bypassed(&routed, refused)?;
+    await_bypassed(&routed, refused)?;
 
     routed.agent.signal(Signal::CONT)?;
     await_routed_again(&routed)?;
-    let counted = routed.agent.metrics()?.count("mesh_bypass_total", &STALLED);
-    assert!(counted >= bypassed, "{counted} of {bypassed}");
+    routed
+        .agent
+        .expect_within("mesh_bypass_total", &STALLED, 1..)?;
     let pair = &routed.pair;
     assert_eq!(call(Tonic, &pair.client, pair.target(), 5)?, "server");
     Ok(())

@@ -93,9 +93,16 @@ fn rolling_replacement(servers: Implementation) -> Result {
             check_unharmed(&client.so_far()?, &name(old));
         }
     }
-    let new = (SERVERS..2 * SERVERS).map(name).collect();
+    let new: BTreeSet<_> = (SERVERS..2 * SERVERS).map(name).collect();
     for mut client in clients {
-        assert_eq!(answering(&mut client, "afterwards")?, new);
+        let mut seen = BTreeSet::new();
+        // Some may be chosen seldom: the balancer goes by what calls took.
+        eventually("all new servers answer", LIMIT, || {
+            let more = answering(&mut client, "afterwards").map_err(|error| error.to_string())?;
+            seen.extend(more);
+            assert!(seen.is_subset(&new), "{seen:?}");
+            (seen == new).then_some(()).ok_or(format!("{seen:?}"))
+        })?;
         check_unharmed(&client.end()?, "at the end");
     }
     fleet.agent.terminate().map(drop)

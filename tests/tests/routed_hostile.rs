@@ -5,17 +5,12 @@ use mesh_tests::Result;
 use mesh_tests::heard::{Heard, Said};
 use mesh_tests::hostile::{Scene, get};
 use mesh_tests::http2::{
-    Block, client_begin, code, flag, frame, head, headers, kind, long_headers, ping, reset,
-    settings, window_update,
+    Block, INITIAL_WINDOW_SIZE, client_begin, code, flag, frame, head, headers, kind, long_headers,
+    ping, reset, settings, window_update,
 };
 use mesh_tests::stage::path;
+use mesh_tests::status::RESOURCE_EXHAUSTED;
 use mesh_tests::wire::Until;
-
-/// Of gRPC.
-const RESOURCE_EXHAUSTED: u8 = 8;
-
-/// Setting names (RFC 9113, 6.5.2).
-const INITIAL_WINDOW_SIZE: u16 = 4;
 
 /// What a case may cost the agent at its peak: the windows of the caller's connection and the endpoint's, once and half again.
 const COST_MAX: u64 = 32 << 20;
@@ -166,7 +161,10 @@ fn floods() -> Vec<Case> {
             "SETTINGS that change every window",
             vec![
                 (streams(200, |_| vec![]), 1),
-                (settings(&[(INITIAL_WINDOW_SIZE, 1 << 20), (4, 0)]), 20_000),
+                (
+                    settings(&[(INITIAL_WINDOW_SIZE, 1 << 20), (INITIAL_WINDOW_SIZE, 0)]),
+                    20_000,
+                ),
             ],
             Leave(CALM),
         ),

@@ -9,16 +9,11 @@ use mesh_tests::http2::{
 };
 use mesh_tests::script::{Act, At, Greeting, Leaving, Point, oblige};
 use mesh_tests::scripted::{Case, Ends, RESETS, SCRIPTED, Scripted, Wanted, check_all, port};
+use mesh_tests::status::{
+    DEADLINE_EXCEEDED, INTERNAL, PERMISSION_DENIED, RESOURCE_EXHAUSTED, UNAUTHENTICATED,
+    UNAVAILABLE, UNIMPLEMENTED, UNKNOWN,
+};
 use std::time::Duration;
-
-const UNKNOWN: u8 = 2;
-const DEADLINE_EXCEEDED: u8 = 4;
-const PERMISSION_DENIED: u8 = 7;
-const RESOURCE_EXHAUSTED: u8 = 8;
-const UNIMPLEMENTED: u8 = 12;
-const INTERNAL: u8 = 13;
-const UNAVAILABLE: u8 = 14;
-const UNAUTHENTICATED: u8 = 16;
 
 fn resets() -> Vec<Case> {
     let mut cases = Vec::new();

@@ -9,18 +9,13 @@ use crate::load::STATUS_NAMES;
 use crate::metered::{Side, counts};
 use crate::resident::Resident;
 use crate::script::{Act, At, Point, oblige};
+use crate::status::{CANCELLED, INTERNAL, PERMISSION_DENIED, RESOURCE_EXHAUSTED, UNAVAILABLE};
 use crate::wire::Until;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// What the agent may need more than at its beginning.
 const COST_MAX: u64 = 48 << 20;
-
-const CANCELLED: u8 = 1;
-const PERMISSION_DENIED: u8 = 7;
-const RESOURCE_EXHAUSTED: u8 = 8;
-const INTERNAL: u8 = 13;
-const UNAVAILABLE: u8 = 14;
 
 /// What the caller gets.
 #[derive(Clone, Copy, Debug)]
@@ -93,15 +88,8 @@ impl Case {
         tries: u32,
         act: impl Fn(u32) -> Act + Send + Sync + 'static,
     ) -> Self {
-        Self::new(
-            what,
-            wanted,
-            (tries, Ends::AtOnce),
-            move |point| match point.at {
-                At::Head | At::Data => Act::nothing(),
-                At::End => act(point.stream),
-            },
-        )
+        let silence = |_| Act::nothing();
+        Self::at_end(what, wanted, (tries, Ends::AtOnce), silence, act)
     }
 
     /// It does it once its caller has its head.
@@ -111,16 +99,7 @@ impl Case {
         wanted: Wanted,
         act: impl Fn(u32) -> Act + Send + Sync + 'static,
     ) -> Self {
-        Self::new(
-            what,
-            wanted,
-            (1, Ends::AfterHead),
-            move |point| match point.at {
-                At::Head => oblige(point),
-                At::Data => Act::nothing(),
-                At::End => act(point.stream),
-            },
-        )
+        Self::at_end(what, wanted, (1, Ends::AfterHead), oblige, act)
     }
 
     /// It does it once its caller has a message.
@@ -130,22 +109,26 @@ impl Case {
         wanted: Wanted,
         act: impl Fn(u32) -> Act + Send + Sync + 'static,
     ) -> Self {
-        Self::new(
-            what,
-            wanted,
-            (1, Ends::AfterData),
-            move |point| match point.at {
-                At::Head => Act::say(
-                    [
-                        headers(point.stream, false, Block::response().bytes()),
-                        message(point.stream, false, &[2; 40]),
-                    ]
-                    .concat(),
-                ),
-                At::Data => Act::nothing(),
-                At::End => act(point.stream),
-            },
-        )
+        let head_and_message = |point: Point| {
+            let head = headers(point.stream, false, Block::response().bytes());
+            Act::say([head, message(point.stream, false, &[2; 40])].concat())
+        };
+        Self::at_end(what, wanted, (1, Ends::AfterData), head_and_message, act)
+    }
+
+    /// The endpoint does it at the call's end; before that it has said something to its head.
+    fn at_end(
+        what: impl Into<String>,
+        wanted: Wanted,
+        tries_and_ends: (u32, Ends),
+        to_head: fn(Point) -> Act,
+        act: impl Fn(u32) -> Act + Send + Sync + 'static,
+    ) -> Self {
+        Self::new(what, wanted, tries_and_ends, move |point| match point.at {
+            At::Head => to_head(point),
+            At::Data => Act::nothing(),
+            At::End => act(point.stream),
+        })
     }
 
     fn path(&self) -> String {

@@ -1,26 +1,20 @@
 //! The server of `mesh.test.Load`: does what the first message of a call orders.
 
+use crate::service::{self, Methods};
 use bytes::Bytes;
 use mesh_tests::load::{Bare, Call, SERVICE, Shape};
-use std::convert::Infallible;
 use std::error::Error;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::AsyncReadExt;
-use tokio::net::TcpListener;
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
-use tokio_stream::{Stream, StreamExt};
+use tokio_stream::Stream;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::body::Body;
 use tonic::server::{
-    ClientStreamingService, Grpc, NamedService, ServerStreamingService, StreamingService,
-    UnaryService,
+    ClientStreamingService, Grpc, ServerStreamingService, StreamingService, UnaryService,
 };
-use tonic::transport::Server;
 use tonic::{Code, Request, Response, Status, Streaming};
-use tower_service::Service;
 
 type Pending<T> = Pin<Box<dyn Future<Output = Result<Response<T>, Status>> + Send>>;
 type Replies = Pin<Box<dyn Stream<Item = Result<Bytes, Status>> + Send>>;
@@ -30,54 +24,25 @@ pub(crate) async fn serve(
     listen: SocketAddr,
     streams_max: Option<u32>,
 ) -> Result<(), Box<dyn Error>> {
-    let listener = TcpListener::bind(listen).await?;
-    crate::say("listening")?;
-    let connections = TcpListenerStream::new(listener).map(|accepted| {
-        let stream = accepted?;
-        stream.set_nodelay(true)?;
-        Ok::<_, std::io::Error>(stream)
-    });
-    Server::builder()
-        .max_concurrent_streams(streams_max)
-        .add_service(Load)
-        .serve_with_incoming_shutdown(connections, async {
-            let mut rest = Vec::new();
-            // Ends at the end of input; an error ends it just as well.
-            drop(tokio::io::stdin().read_to_end(&mut rest).await);
-        })
-        .await?;
-    Ok(())
+    service::serve(listen, Load, streams_max, service::input_end()).await
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Load;
 
-impl NamedService for Load {
+impl Methods for Load {
     const NAME: &'static str = SERVICE;
-}
 
-impl Service<http::Request<Body>> for Load {
-    type Response = http::Response<Body>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
-
-    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+    async fn answer(self, request: http::Request<Body>) -> http::Response<Body> {
         let method = request.uri().path().rsplit('/').next().unwrap_or_default();
-        let shape = Shape::of(method);
-        Box::pin(async move {
-            let mut grpc = Grpc::new(Bare);
-            Ok(match shape {
-                Some(Shape::Unary) => grpc.unary(Answer, request).await,
-                Some(Shape::ServerStream) => grpc.server_streaming(Answer, request).await,
-                Some(Shape::ClientStream) => grpc.client_streaming(Answer, request).await,
-                Some(Shape::Both) => grpc.streaming(Answer, request).await,
-                None => Status::unimplemented("no such method").into_http(),
-            })
-        })
+        let mut grpc = Grpc::new(Bare);
+        match Shape::of(method) {
+            Some(Shape::Unary) => grpc.unary(Answer, request).await,
+            Some(Shape::ServerStream) => grpc.server_streaming(Answer, request).await,
+            Some(Shape::ClientStream) => grpc.client_streaming(Answer, request).await,
+            Some(Shape::Both) => grpc.streaming(Answer, request).await,
+            None => Status::unimplemented("no such method").into_http(),
+        }
     }
 }
 

@@ -9,6 +9,7 @@ mod load;
 mod load_serve;
 mod page;
 mod serve;
+mod service;
 mod silence;
 mod steady;
 mod traced;

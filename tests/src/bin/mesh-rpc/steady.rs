@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, BufReader, stdin};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tonic::client::Grpc;
@@ -30,6 +31,8 @@ struct Shared {
     round: AtomicU64,
     /// For each stream the round in which its last call that has ended began.
     reached: Vec<AtomicU64>,
+    /// Told whenever a call has ended.
+    progress: Notify,
     is_over: AtomicBool,
 }
 
@@ -48,6 +51,7 @@ pub(crate) async fn call(
         reached: (0..connections * streams)
             .map(|_| AtomicU64::new(0))
             .collect(),
+        progress: Notify::new(),
         is_over: AtomicBool::new(false),
     });
     let mut workers = JoinSet::new();
@@ -95,6 +99,7 @@ impl Shared {
             }
             self.note(outcome);
             self.reached[number].store(round, Ordering::Relaxed);
+            self.progress.notify_one();
             sleep(PAUSE).await;
         }
     }
@@ -117,7 +122,7 @@ impl Shared {
         let round = self.round.load(Ordering::Relaxed);
         let has_reached = |reached: &AtomicU64| reached.load(Ordering::Relaxed) >= round;
         while !self.reached.iter().all(has_reached) {
-            sleep(Duration::from_millis(1)).await;
+            self.progress.notified().await;
         }
         let calls = std::mem::take(&mut *self.lock());
         crate::say(&serde_json::to_string(&calls)?)?;

@@ -1,27 +1,22 @@
 //! The client and the server of [`mesh_tests::traced`].
 
+use crate::service::{self, Methods};
 use bytes::Bytes;
 use http::uri::PathAndQuery;
 use mesh_tests::load::Bare;
 use mesh_tests::traced::{Answer, Call, DELAY_KEY, SERVICE, STATUS_KEY};
-use std::convert::Infallible;
 use std::error::Error;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::str::FromStr;
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime};
-use tokio::io::{AsyncReadExt as _, stdin};
-use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
 use tonic::body::Body;
 use tonic::client::Grpc as Client;
 use tonic::metadata::{AsciiMetadataValue, MetadataMap};
-use tonic::server::{Grpc, NamedService, UnaryService};
-use tonic::transport::{Channel, Server};
+use tonic::server::{Grpc, UnaryService};
+use tonic::transport::Channel;
 use tonic::{Code, Request, Response, Status};
-use tower_service::Service;
 
 /// Makes a call for every line of standard input, one after the other.
 pub(crate) async fn call(target: SocketAddr) -> Result<(), Box<dyn Error>> {
@@ -50,38 +45,18 @@ async fn make(grpc: &mut Client<Channel>, call: Call) -> Result<Answer, Box<dyn 
 
 /// Serves until standard input ends.
 pub(crate) async fn serve(listen: SocketAddr) -> Result<(), Box<dyn Error>> {
-    let listener = TcpListener::bind(listen).await?;
-    crate::say("listening")?;
-    Server::builder()
-        .add_service(Traced)
-        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), async {
-            let mut rest = Vec::new();
-            // Ends at the end of input; an error ends it just as well.
-            drop(stdin().read_to_end(&mut rest).await);
-        })
-        .await?;
-    Ok(())
+    service::serve(listen, Traced, None, service::input_end()).await
 }
 
 /// `mesh.test.Traced`, every method.
 #[derive(Clone, Copy, Debug)]
 struct Traced;
 
-impl NamedService for Traced {
+impl Methods for Traced {
     const NAME: &'static str = SERVICE;
-}
 
-impl Service<http::Request<Body>> for Traced {
-    type Response = http::Response<Body>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
-
-    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        Box::pin(async move { Ok(Grpc::new(Bare).unary(AsTold, request).await) })
+    async fn answer(self, request: http::Request<Body>) -> http::Response<Body> {
+        Grpc::new(Bare).unary(AsTold, request).await
     }
 }
 

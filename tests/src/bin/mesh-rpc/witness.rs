@@ -1,53 +1,37 @@
 //! The server of [`mesh_tests::witness`].
 
+use crate::service::{self, Methods};
 use bytes::Bytes;
 use mesh_tests::load::{Bare, Call, SERVICE};
 use mesh_tests::witness::{Conduct, DECK, Sighting};
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::error::Error;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 use tokio::io::{AsyncBufReadExt as _, BufReader, stdin};
-use tokio::net::TcpListener;
-use tokio_stream::StreamExt;
-use tokio_stream::wrappers::TcpListenerStream;
 use tonic::body::Body;
-use tonic::server::{Grpc, NamedService, UnaryService};
-use tonic::transport::Server;
+use tonic::server::{Grpc, UnaryService};
 use tonic::{Request, Response, Status};
-use tower_service::Service;
 
 /// Serves until standard input ends.
 pub(crate) async fn serve(listen: SocketAddr, name: &str) -> Result<(), Box<dyn Error>> {
-    let listener = TcpListener::bind(listen).await?;
-    crate::say("listening")?;
     let witness = Witness {
         name: name.into(),
         notes: Arc::default(),
     };
     let notes = Arc::clone(&witness.notes);
-    let connections = TcpListenerStream::new(listener).map(|accepted| {
-        let stream = accepted?;
-        stream.set_nodelay(true)?;
-        Ok::<_, std::io::Error>(stream)
-    });
-    Server::builder()
-        .add_service(witness)
-        .serve_with_incoming_shutdown(connections, async move {
-            let mut orders = BufReader::new(stdin()).lines();
-            // An order that is none ends it, which the test sees.
-            while let Ok(Some(order)) = orders.next_line().await {
-                if lock(&notes).take_order(&order).is_err() {
-                    return;
-                }
+    let told = async move {
+        let mut orders = BufReader::new(stdin()).lines();
+        // An order that is none ends it, which the test sees.
+        while let Ok(Some(order)) = orders.next_line().await {
+            if lock(&notes).take_order(&order).is_err() {
+                return;
             }
-        })
-        .await?;
-    Ok(())
+        }
+    };
+    service::serve(listen, witness, None, told).await
 }
 
 /// What it was told, and what it has seen.
@@ -96,22 +80,11 @@ struct Witness {
     notes: Arc<Mutex<Notes>>,
 }
 
-impl NamedService for Witness {
+impl Methods for Witness {
     const NAME: &'static str = SERVICE;
-}
 
-impl Service<http::Request<Body>> for Witness {
-    type Response = http::Response<Body>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
-
-    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let method = self.clone();
-        Box::pin(async move { Ok(Grpc::new(Bare).unary(method, request).await) })
+    async fn answer(self, request: http::Request<Body>) -> http::Response<Body> {
+        Grpc::new(Bare).unary(self, request).await
     }
 }
 

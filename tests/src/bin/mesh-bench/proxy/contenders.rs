@@ -16,6 +16,7 @@ use mesh_tests::process::Process;
 use mesh_tests::route::Route;
 use mesh_tests::routed::{await_routed, reside};
 use mesh_tests::rpc::Implementation::Tonic;
+use mesh_tests::sockets::connections;
 use serde_json::Value;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use tempfile::TempDir;
@@ -149,6 +150,14 @@ impl Contenders {
             None if setup == super::MESH => SocketAddr::new(CLUSTER_IP, server.port()),
             None => server.endpoint(&self.pods[setup][1]),
         }
+    }
+
+    /// How many connections a server of a set-up has.
+    pub(super) fn accepted(&self, setup: usize, server: Server) -> Result<usize> {
+        let pod = &self.pods[setup][1];
+        let endpoint = server.endpoint(pod);
+        let all = connections(pod)?;
+        Ok(all.iter().filter(|one| one.local == endpoint).count())
     }
 
     /// Has every pair make RPCs in slices, in turn.

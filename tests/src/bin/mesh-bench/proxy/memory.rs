@@ -2,15 +2,24 @@
 
 use super::SETUPS;
 use super::contenders::{Contenders, Server};
+use mesh_tests::deadline::eventually;
 use mesh_tests::error::Context;
 use mesh_tests::load::{Call, Load, Plan, Width};
 use mesh_tests::rpc::Implementation::Tonic;
 use mesh_tests::{Error, Result};
 use serde::Serialize;
+use std::time::Duration;
 use std::{fmt, fs};
 
 /// How long each RPC takes, so that all are under way at a time and none waits for another's connection.
-const HELD_US: u32 = 3_000_000;
+const HELD_US: u32 = 15_000_000;
+
+/// RPCs that begin at once. The mesh's proxy refuses those that have no connection upstream within a second, which many hundreds
+/// may not have on a slow machine.
+const BATCH: u32 = 100;
+
+/// How long a batch may take until each RPC has its connection.
+const BATCH_LIMIT: Duration = Duration::from_secs(10);
 
 /// Memory of a proxy per idle connection.
 #[derive(Debug, Serialize)]
@@ -31,24 +40,15 @@ pub(super) fn measure(contenders: &Contenders, connections: u32) -> Result<Vec<M
             continue;
         };
         let before = resident_kib(proxy)?;
-        let call = Call {
-            delay_us: HELD_US,
-            ..Call::unary("Get", 0)
-        };
-        // The second plan is never begun: the connections stay until the client's end.
-        let plans = [Plan::of(&call, connections as usize), Plan::default()];
-        let width = Width {
-            connections,
-            streams: 1,
-        };
-        let target = contenders.target(setup, Server::One);
-        let client = Load::start(Tonic, contenders.client(setup), target, width, &plans)?;
-        let truth = client.truth()?;
-        if truth.wrong > 0 {
-            return Err(Error::Unreadable {
-                from: format!("mesh-rpc load, {name}"),
-                answer: format!("{} wrong, {:?}", truth.wrong, truth.first_wrong),
-            });
+        let clients = hold(contenders, setup, connections)?;
+        for client in &clients {
+            let truth = client.truth()?;
+            if truth.wrong > 0 {
+                return Err(Error::Unreadable {
+                    from: format!("mesh-rpc load, {name}"),
+                    answer: format!("{} wrong, {:?}", truth.wrong, truth.first_wrong),
+                });
+            }
         }
         let grown = resident_kib(proxy)?.saturating_sub(before);
         #[expect(clippy::cast_precision_loss, reason = "KiB of a process")]
@@ -61,6 +61,38 @@ pub(super) fn measure(contenders: &Contenders, connections: u32) -> Result<Vec<M
         });
     }
     Ok(all)
+}
+
+/// Clients with so many connections in all, each of which has an RPC under way and a connection upstream of its own.
+fn hold(contenders: &Contenders, setup: usize, connections: u32) -> Result<Vec<Load>> {
+    let mut clients = Vec::new();
+    let mut held = 0;
+    while held < connections {
+        let width = Width {
+            connections: BATCH.min(connections - held),
+            streams: 1,
+        };
+        held += width.connections;
+        let call = Call {
+            delay_us: HELD_US,
+            ..Call::unary("Get", 0)
+        };
+        // The second plan is never begun: the connections stay until the client's end.
+        let plans = [Plan::of(&call, width.connections as usize), Plan::default()];
+        let target = contenders.target(setup, Server::One);
+        let client = Load::start(Tonic, contenders.client(setup), target, width, &plans)?;
+        clients.push(client);
+        // An RPC that came after another's end would have its connection: then there would never be so many.
+        eventually(
+            "a connection upstream for each",
+            BATCH_LIMIT,
+            || match contenders.accepted(setup, Server::One) {
+                Ok(seen) if seen >= held as usize => Ok(()),
+                other => Err(format!("{other:?} of {held}")),
+            },
+        )?;
+    }
+    Ok(clients)
 }
 
 /// Resident memory of a process that is its own: no file's.
