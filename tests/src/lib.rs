@@ -46,6 +46,7 @@ pub mod traced;
 pub mod wire;
 pub mod witness;
 
+pub mod backends;
 pub mod fleet;
 pub mod hostile;
 pub mod pair;

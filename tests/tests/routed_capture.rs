@@ -1,6 +1,7 @@
 //! Which connections go to the proxy, and what becomes of them where it cannot have them.
 
 use mesh_tests::Result;
+use mesh_tests::backends::{Backends, FRONT, front};
 use mesh_tests::bpf;
 use mesh_tests::deadline::eventually;
 use mesh_tests::features;
@@ -79,61 +80,45 @@ fn ipv6_connections_are_routed_and_both_ends_see_each_other() -> Result {
     Ok(())
 }
 
-/// A caller of namespace `shop`, one of `till`, and Services of `shop` whose servers say the Service's name.
+/// A caller of namespace `shop` and one of `till`, of a Service of `shop`. Fields end in this order.
 struct Market {
+    _residents: Vec<Process>,
+    _backends: Backends,
     callers: BTreeMap<&'static str, Pod>,
-    _processes: Vec<Process>,
-    _pods: Vec<Pod>,
     _network: Network,
     node: Node,
 }
-
-const FRONT: &str = "front";
 
 impl Market {
     fn open() -> Result<Self> {
         let node = Node::new("node-a")?;
         let mut network = Network::new()?;
         let mut callers = BTreeMap::new();
-        let mut manifests = Vec::new();
-        let mut processes = Vec::new();
+        let mut residents = Vec::new();
+        let (backends, mut manifests) = Backends::start(&node, &mut network)?;
         for namespace in ["shop", "till"] {
             let pod = network.add_pod(node.cgroup(), namespace, Families::V4)?;
             let caller = workload(&format!("{namespace}-caller"), &[pod.ipv4()]);
             manifests.push(moved_to(namespace, &caller));
-            processes.push(reside(&pod)?);
+            residents.push(reside(&pod)?);
             callers.insert(namespace, pod);
-        }
-        let mut pods = Vec::new();
-        for (number, name) in [FRONT, "blue", "green"].into_iter().enumerate() {
-            let pod = network.add_pod(node.cgroup(), name, Families::V4)?;
-            processes.push(Tonic.serve(&pod, anywhere(), name)?);
-            let address = format!("10.96.0.{}", 50 + number);
-            let endpoint = Endpoint::ready(pod.ipv4()).pod(&format!("{name}-0"));
-            manifests.push(Service::new(name, &[&address]).port("grpc", 80).manifest());
-            manifests.push(Slice::new(name, "grpc", anywhere().port(), [endpoint]).manifest());
-            pods.push(pod);
         }
         node.config().put("all.yaml", &documents(manifests))?;
         Ok(Self {
+            _residents: residents,
+            _backends: backends,
             callers,
-            _processes: processes,
-            _pods: pods,
             _network: network,
             node,
         })
-    }
-
-    fn front() -> SocketAddr {
-        ([10, 96, 0, 50], 80).into()
     }
 
     /// Who answers the callers of `shop` and of `till`, and whether their connections are routed.
     fn answers(&self) -> Result<[(String, bool); 2]> {
         let of = |namespace| -> Result<(String, bool)> {
             let pod = &self.callers[namespace];
-            let is_routed = is_routed(pod, Self::front())?;
-            Ok((call(Tonic, pod, Self::front(), 5)?, is_routed))
+            let is_routed = is_routed(pod, front())?;
+            Ok((call(Tonic, pod, front(), 5)?, is_routed))
         };
         Ok([of("shop")?, of("till")?])
     }
@@ -170,7 +155,7 @@ fn consumer_routes_hold_for_callers_of_their_namespace_alone() -> Result {
         })?;
         if case == "a consumer route" {
             // The first route of all has the agent listen, and learn whose callers' namespaces are.
-            await_routed(&agent, &market.callers["till"], Market::front())?;
+            await_routed(&agent, &market.callers["till"], front())?;
         }
         eventually(case, LIMIT, || match market.answers() {
             Ok(seen) if seen == wanted => Ok(()),

@@ -1,10 +1,12 @@
 //! What those who call all the time notice of changes on the routed path: nothing.
 
 use mesh_tests::Result;
+use mesh_tests::agent::Agent;
+use mesh_tests::backends::{Backends, FRONT, front};
 use mesh_tests::deadline::eventually;
 use mesh_tests::fleet::{Fleet, name, target};
 use mesh_tests::load::Width;
-use mesh_tests::manifest::{Endpoint, Service, Slice, documents, workload};
+use mesh_tests::manifest::{documents, workload};
 use mesh_tests::network::{Families, Network, Pod};
 use mesh_tests::node::Node;
 use mesh_tests::process::Process;
@@ -17,7 +19,7 @@ use mesh_tests::steady::{Habit, Steady};
 use rustix::process::Signal;
 use serde_json::Value;
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 const WIDTH: Width = Width {
@@ -147,49 +149,33 @@ fn a_killed_server_costs_the_calls_it_had_and_no_others() -> Result {
     fleet.agent.terminate().map(drop)
 }
 
-/// A caller, and a server behind each of three Services that says the Service's name.
+/// A caller of [`FRONT`]. Fields end in this order.
 struct Shop {
-    agent: mesh_tests::agent::Agent,
-    _processes: Vec<Process>,
+    agent: Agent,
+    _resident: Process,
+    _backends: Backends,
     caller: Pod,
-    _pods: Vec<Pod>,
     _network: Network,
     node: Node,
 }
-
-/// The Service that is called; the others are its routes' backends.
-const FRONT: &str = "front";
 
 impl Shop {
     fn open() -> Result<Self> {
         let node = Node::new("node-a")?;
         let mut network = Network::new()?;
         let caller = network.add_pod(node.cgroup(), "caller-0", Families::V4)?;
-        let mut manifests = vec![workload("caller", &[caller.ipv4()])];
-        let mut processes = vec![reside(&caller)?];
-        let mut pods = Vec::new();
-        for (number, name) in (0..).zip([FRONT, "blue", "green"]) {
-            let pod = network.add_pod(node.cgroup(), &format!("{name}-0"), Families::V4)?;
-            processes.push(Tonic.serve(&pod, anywhere(), name)?);
-            let service = Service::new(name, &[&address(number).to_string()]).port("grpc", 80);
-            let endpoint = Endpoint::ready(pod.ipv4()).pod(pod.name());
-            manifests.push(service.manifest());
-            manifests.push(Slice::new(name, "grpc", anywhere().port(), [endpoint]).manifest());
-            pods.push(pod);
-        }
+        let resident = reside(&caller)?;
+        let (backends, mut manifests) = Backends::start(&node, &mut network)?;
+        manifests.push(workload("caller", &[caller.ipv4()]));
         node.config().put("all.yaml", &documents(manifests))?;
         Ok(Self {
             agent: node.start_agent(&[])?,
-            _processes: processes,
+            _resident: resident,
+            _backends: backends,
             caller,
-            _pods: pods,
             _network: network,
             node,
         })
-    }
-
-    fn front() -> SocketAddr {
-        SocketAddr::new(address(0), 80)
     }
 
     /// Sends everything to this Service.
@@ -201,12 +187,8 @@ impl Shop {
     }
 
     fn start(&self, client: Implementation, habit: Habit) -> Result<Steady> {
-        Steady::start(client, &self.caller, Self::front(), WIDTH, habit)
+        Steady::start(client, &self.caller, front(), WIDTH, habit)
     }
-}
-
-fn address(number: u8) -> IpAddr {
-    Ipv4Addr::new(10, 96, 0, 40 + number).into()
 }
 
 #[test]
@@ -221,7 +203,7 @@ fn a_route_that_comes_changes_and_goes_fails_no_call_and_holds_at_once() -> Resu
 
     // The first route of all has the agent listen in the callers' namespaces.
     shop.route_to("green")?;
-    await_routed(&shop.agent, &shop.caller, Shop::front())?;
+    await_routed(&shop.agent, &shop.caller, front())?;
     assert_eq!(answering(&mut coming, "with a route")?, names(&["green"]));
     for client in &mut direct {
         let seen = answering(client, "with a route, kept")?;
@@ -241,7 +223,7 @@ fn a_route_that_comes_changes_and_goes_fails_no_call_and_holds_at_once() -> Resu
 
     shop.agent
         .apply(shop.node.config(), |config| config.remove("route.yaml"))?;
-    assert!(!is_routed(&shop.caller, Shop::front())?);
+    assert!(!is_routed(&shop.caller, front())?);
     assert_eq!(answering(&mut coming, "route gone")?, names(&[FRONT]));
     for client in &mut routed {
         // They are asked to leave; those that were about to call are still served as before.

@@ -3,21 +3,15 @@
 use mesh_tests::Result;
 use mesh_tests::agent::Agent;
 use mesh_tests::ask::{Answer, Asker, Question};
-use mesh_tests::manifest::{Endpoint, Service, Slice, documents, workload};
+use mesh_tests::backends::{Backends, FRONT, front};
+use mesh_tests::manifest::{documents, workload};
 use mesh_tests::network::{Families, Network, Pod};
 use mesh_tests::node::Node;
 use mesh_tests::process::Process;
 use mesh_tests::route::Route;
 use mesh_tests::routed::{await_routed, reside};
-use mesh_tests::rpc::Implementation::Tonic;
-use mesh_tests::stage::anywhere;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-
-/// The Service that is called; the others are its routes' backends.
-const FRONT: &str = "front";
-const SERVICES: [&str; 3] = [FRONT, "blue", "green"];
 
 const ECHO: &str = "mesh.test.Echo";
 const SAY: &str = "/mesh.test.Echo/Say";
@@ -29,12 +23,13 @@ type Headers<'a> = &'a [(&'a str, &'a str)];
 const UNIMPLEMENTED: i32 = 12;
 const UNAVAILABLE: i32 = 14;
 
-/// A caller, and a server behind each Service that says the Service's name. Fields end in this order.
+/// A caller of [`FRONT`]. Fields end in this order.
 struct Scene {
     asker: Asker,
     agent: Agent,
-    _processes: Vec<Process>,
-    _pods: Vec<Pod>,
+    _resident: Process,
+    _backends: Backends,
+    _caller: Pod,
     _network: Network,
     _node: Node,
 }
@@ -44,30 +39,20 @@ impl Scene {
         let node = Node::new("node-a")?;
         let mut network = Network::new()?;
         let caller = network.add_pod(node.cgroup(), "caller-0", Families::V4)?;
-        let mut manifests = vec![workload("caller", &[caller.ipv4()])];
-        let mut processes = vec![reside(&caller)?];
-        let mut pods = Vec::new();
-        for (number, name) in (0..).zip(SERVICES) {
-            let pod = network.add_pod(node.cgroup(), &format!("{name}-0"), Families::V4)?;
-            processes.push(Tonic.serve(&pod, anywhere(), name)?);
-            let service = Service::new(name, &[&address(number).to_string()]).port("grpc", 80);
-            let endpoint = Endpoint::ready(pod.ipv4()).pod(pod.name());
-            manifests.push(service.manifest());
-            manifests.push(Slice::new(name, "grpc", anywhere().port(), [endpoint]).manifest());
-            pods.push(pod);
-        }
+        let resident = reside(&caller)?;
+        let (backends, mut manifests) = Backends::start(&node, &mut network)?;
+        manifests.push(workload("caller", &[caller.ipv4()]));
         manifests.extend(routes.iter().map(Route::manifest));
         node.config().put("all.yaml", &documents(manifests))?;
         let agent = node.start_agent(&[])?;
-        let target = SocketAddr::new(address(0), 80);
-        await_routed(&agent, &caller, target)?;
-        let asker = Asker::start(&caller, target)?;
-        pods.push(caller);
+        await_routed(&agent, &caller, front())?;
+        let asker = Asker::start(&caller, front())?;
         Ok(Self {
             asker,
             agent,
-            _processes: processes,
-            _pods: pods,
+            _resident: resident,
+            _backends: backends,
+            _caller: caller,
             _network: network,
             _node: node,
         })
@@ -87,10 +72,6 @@ impl Scene {
         }
         Ok(shares)
     }
-}
-
-fn address(number: u8) -> IpAddr {
-    Ipv4Addr::new(10, 96, 0, 20 + number).into()
 }
 
 fn service(name: &str) -> Value {

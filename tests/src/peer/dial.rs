@@ -204,12 +204,6 @@ impl Report {
             .sum()
     }
 
-    /// Everyone who answered at `target`, with how often.
-    #[must_use]
-    pub fn answers_at(&self, target: SocketAddr) -> BTreeMap<String, u64> {
-        self.answered.get(&target).cloned().unwrap_or_default()
-    }
-
     /// Adds another thread's report.
     pub fn add(&mut self, other: Self) {
         self.attempts += other.attempts;
