@@ -129,3 +129,18 @@ pub struct Calls {
     /// `getpeername` of the first channel, where the implementation lets one see it.
     pub peer: Option<SocketAddr>,
 }
+
+impl Calls {
+    /// Adds calls that the same client has reported later.
+    pub fn add(&mut self, later: Self) {
+        for (sums, parts) in [
+            (&mut self.answers, later.answers),
+            (&mut self.failures, later.failures),
+        ] {
+            for (name, count) in parts {
+                *sums.entry(name).or_default() += count;
+            }
+        }
+        self.unsent += later.unsent;
+    }
+}

@@ -72,13 +72,15 @@ impl Steady {
         self.report()
     }
 
-    /// Ends it; gives what came of the calls since the last time.
+    /// Ends it; gives what came of the calls since the last time, at least one for each stream.
     ///
     /// # Errors
     /// If a call does not end.
     pub fn end(mut self) -> Result<Calls> {
+        let mut calls = self.so_far()?;
         self.process.close_input();
-        self.report()
+        calls.add(self.report()?);
+        Ok(calls)
     }
 
     fn report(&self) -> Result<Calls> {
