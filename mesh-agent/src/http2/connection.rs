@@ -105,7 +105,6 @@ impl Connection {
         connection.write_settings(&[
             (setting::MAX_CONCURRENT_STREAMS, limits.streams_max),
             (setting::INITIAL_WINDOW_SIZE, limits.stream_window_bytes),
-            (setting::MAX_FRAME_SIZE, limits.frame_bytes_max),
             (setting::MAX_HEADER_LIST_SIZE, limits.header_list_bytes_max),
         ]);
         connection.write_window(limits.caller_window_bytes);
@@ -120,7 +119,7 @@ impl Connection {
         connection.write_settings(&[
             (setting::ENABLE_PUSH, 0),
             (setting::INITIAL_WINDOW_SIZE, limits.stream_window_bytes),
-            (setting::MAX_FRAME_SIZE, limits.frame_bytes_max),
+            (setting::MAX_FRAME_SIZE, limits.endpoint_frame_bytes_max),
             (setting::MAX_HEADER_LIST_SIZE, limits.header_list_bytes_max),
         ]);
         connection.write_window(limits.endpoint_window_bytes);

@@ -16,9 +16,9 @@ pub struct WireLimits {
     pub caller_window_bytes: u32,
     /// The same of a connection to an endpoint: larger, since a stream that nobody reads must not stop the others.
     pub endpoint_window_bytes: u32,
-    /// Payload bytes of a frame (RFC 9113, 4.2). A frame is passed on when all of it has come; the larger they are, the fewer
-    /// times a peer that sends much goes through its own connection.
-    pub frame_bytes_max: u32,
+    /// Payload bytes of an endpoint's frame (RFC 9113, 4.2). A frame is passed on when all of it has come; the larger they are,
+    /// the fewer times an endpoint that sends much goes through its own connection. Callers' have the size that needs no setting.
+    pub endpoint_frame_bytes_max: u32,
     /// Bytes of a header block as it is sent; more is ENHANCE_YOUR_CALM.
     pub block_bytes_max: usize,
     /// Bytes of bodies that are taken before the socket has room for them.
@@ -41,13 +41,6 @@ pub struct WireLimits {
     pub ping_strikes_max: u32,
 }
 
-impl WireLimits {
-    /// Whether a frame with so many payload bytes is taken.
-    pub(super) fn allows_frame(&self, bytes: usize) -> bool {
-        u32::try_from(bytes).is_ok_and(|bytes| bytes <= self.frame_bytes_max)
-    }
-}
-
 impl Default for WireLimits {
     fn default() -> Self {
         Self {
@@ -56,7 +49,7 @@ impl Default for WireLimits {
             stream_window_bytes: 256 << 10,
             caller_window_bytes: 4 << 20,
             endpoint_window_bytes: 16 << 20,
-            frame_bytes_max: 64 << 10,
+            endpoint_frame_bytes_max: 64 << 10,
             block_bytes_max: 256 << 10,
             send_buffer_bytes_max: 256 << 10,
             output_bytes_max: 1 << 20,

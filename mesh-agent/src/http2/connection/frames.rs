@@ -33,7 +33,7 @@ impl Connection {
             let Some(head) = FrameHead::read(input) else {
                 return;
             };
-            if !self.limits.allows_frame(head.length) {
+            if head.length > self.frame_bytes_max() {
                 self.end(ErrorCode::FRAME_SIZE_ERROR);
                 break;
             }
@@ -45,6 +45,16 @@ impl Connection {
             }
         }
         input.clear();
+    }
+
+    /// Payload bytes of the largest frame that the peer was told it may send.
+    fn frame_bytes_max(&self) -> usize {
+        match self.role {
+            Role::Server => PAYLOAD_BYTES_LEAST,
+            Role::Client => {
+                usize::try_from(self.limits.endpoint_frame_bytes_max).unwrap_or(PAYLOAD_BYTES_LEAST)
+            }
+        }
     }
 
     fn take_preface(&mut self, input: &mut BytesMut) {

@@ -1,10 +1,11 @@
 //! What a server says to frames: the rules of RFC 9113, a row each.
 
 use super::super::frame::{flag, kind, setting};
-use super::super::{Cut, ErrorCode};
+use super::super::{Connection, Cut, ErrorCode, WireLimits};
 use super::{POST, block, context, frame, frames, receive, request, sent, server};
 use http::Response;
 use std::task::Poll;
+use std::time::Instant;
 
 /// What a server is to say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,12 +105,25 @@ fn frames_that_break_rules_are_answered_as_the_rules_say() {
         ("the same of a stream", [&open[..], &frame(kind::WINDOW_UPDATE, 0, 1, &[0; 4])].concat(), Said::Reset(1)),
         ("a window above 2^31 - 1", frame(kind::WINDOW_UPDATE, 0, 0, &[0x7f, 0xff, 0xff, 0xff]), Said::GoAway(3)),
         ("the same of a stream", [&open[..], &frame(kind::WINDOW_UPDATE, 0, 1, &[0x7f, 0xff, 0xff, 0xff])].concat(), Said::Reset(3)),
-        ("a frame of 64 KiB", frame(99, 0, 0, &[0; 64 << 10]), Said::Nothing),
-        ("a frame of 64 KiB and a byte", frame(99, 0, 0, &[0; (64 << 10) + 1]), Said::GoAway(6)),
+        ("a frame of 16,384 bytes", frame(99, 0, 0, &[0; 16_384]), Said::Nothing),
+        ("a frame of 16,385 bytes", frame(99, 0, 0, &[0; 16_385]), Said::GoAway(6)),
         ("an unknown frame", frame(99, 0xff, 1, b"x"), Said::Nothing),
     ];
     for (what, bytes, expected) in rows {
         assert_eq!(said(&bytes), expected, "{what}");
+    }
+}
+
+#[test]
+fn an_endpoint_s_frames_may_be_larger() {
+    for (bytes, is_taken) in [(64 << 10, true), ((64 << 10) + 1, false)] {
+        let mut client = Connection::client(WireLimits::default(), Instant::now());
+        let hello = sent(&mut client, usize::MAX);
+        let setting = [0, 5, 0, 1, 0, 0];
+        assert!(hello.windows(setting.len()).any(|bytes| bytes == setting));
+        receive(&mut client, &frame(kind::SETTINGS, 0, 0, &[]));
+        receive(&mut client, &frame(99, 0, 0, &vec![0; bytes]));
+        assert_eq!(!client.is_finished(), is_taken, "{bytes}");
     }
 }
 
