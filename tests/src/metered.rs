@@ -1,6 +1,6 @@
 //! What the meter exported, and what always holds of it.
 
-use crate::agent::{Agent, FIGURES_LIMIT};
+use crate::agent::{Agent, SETTLE_LIMIT};
 use crate::balance::{Balance, State};
 use crate::deadline::eventually;
 use crate::error::Result;
@@ -130,7 +130,7 @@ pub fn settled(
     what: &str,
     mut wanted: impl FnMut(&Metrics, &Balance) -> std::result::Result<(), String>,
 ) -> Result<Metrics> {
-    eventually(what, FIGURES_LIMIT, || {
+    eventually(what, SETTLE_LIMIT, || {
         let metrics = agent.metrics().map_err(|error| error.to_string())?;
         let balance = Balance::of(&metrics);
         if !balance.is_conserved() {

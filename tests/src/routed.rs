@@ -1,6 +1,6 @@
 //! A pair of pods whose Service is routed: the scene of the proxy's tests.
 
-use crate::agent::Agent;
+use crate::agent::{Agent, FRESH_LIMIT};
 use crate::deadline::eventually;
 use crate::error::{Error, Result};
 use crate::network::Pod;
@@ -11,13 +11,9 @@ use crate::route::Route;
 use serde_json::Value;
 use std::net::SocketAddr;
 use std::process::Command;
-use std::time::Duration;
 
 /// How often a connection is tried until one is routed.
 const ATTEMPTS: u32 = 10;
-
-/// How long each is waited for: it is counted within a second. One that comes late is seen at the next try.
-const COUNTED_LIMIT: Duration = Duration::from_millis(1_500);
 
 /// The scene. Fields end in this order.
 #[derive(Debug)]
@@ -83,7 +79,7 @@ pub fn await_routed(agent: &Agent, pod: &Pod, target: SocketAddr) -> Result {
     let mut last = Ok(());
     for _ in 0..ATTEMPTS {
         Client::run(pod, &Dial::new([target]))?;
-        last = eventually("a routed connection", COUNTED_LIMIT, || {
+        last = eventually("a routed connection", FRESH_LIMIT, || {
             let metrics = agent.metrics().map_err(|error| error.to_string())?;
             if metrics.count(name, &labels) > before {
                 return Ok(());

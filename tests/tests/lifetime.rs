@@ -36,7 +36,7 @@ fn await_gone(objects: &Objects) -> Result {
     // The kernel frees programs and maps after a grace period.
     eventually(
         "no program, link or map left",
-        Duration::from_secs(20),
+        Duration::from_secs(5),
         || {
             let alive = objects.alive().map_err(|error| error.to_string())?;
             if alive.is_empty() {

@@ -23,8 +23,8 @@ const WIDTH: Width = Width {
     streams: 16,
 };
 
-/// How long a change may take to be in force, on a machine that has a lot else to do.
-const APPLY_LIMIT: Duration = Duration::from_secs(20);
+/// How long a change may take to be in force.
+const APPLY_LIMIT: Duration = Duration::from_secs(5);
 
 /// Of gRPC.
 const UNIMPLEMENTED: i32 = 12;

@@ -22,7 +22,7 @@ const SLICES_MAX: usize = 64;
 /// that come and go cost more than what is read into them.
 const BUFFERS_MAX: usize = 16;
 
-/// So many reads let go of what the thread has not used for longest.
+/// So many reads let go of one piece: a thread keeps as many as it goes on needing.
 const READS_PER_RELEASE: u32 = 1_024;
 
 thread_local! {
