@@ -16,7 +16,7 @@ use std::fs::File;
 use std::net::SocketAddr;
 use std::ops::RangeBounds;
 use std::path::PathBuf;
-use std::process::{Command, ExitStatus, Output};
+use std::process::{Command, Output};
 use std::time::Duration;
 
 /// How long an agent may take to become ready: loading the programs takes a second on an idle machine.
@@ -31,6 +31,9 @@ pub const FRESH_LIMIT: Duration = Duration::from_millis(1_500);
 
 /// How long it may take until every RPC is accounted for: one whose connection ended is a second after that.
 pub(crate) const SETTLE_LIMIT: Duration = Duration::from_millis(4_500);
+
+/// How long an agent may take to end: it gives what is under way 5 s.
+const END_LIMIT: Duration = Duration::from_secs(10);
 
 /// How long something may take to happen that figures tell of, and whose own pace is not what a test is about.
 const FIGURES_LIMIT: Duration = Duration::from_secs(20);
@@ -225,17 +228,21 @@ impl Agent {
     /// Ends it with `SIGTERM`, as an operator does.
     ///
     /// # Errors
-    /// If an RPC has vanished, or it does not end in time.
-    pub fn terminate(self) -> Result<ExitStatus> {
-        self.end(Signal::TERM)
+    /// If an RPC has vanished, it does not end in time, or it ends as a failure; the latter two show its log.
+    pub fn terminate(mut self) -> Result {
+        self.check_balance()?;
+        self.signal(Signal::TERM)?;
+        self.ended(END_LIMIT)
     }
 
     /// Ends it with `SIGKILL`, as a crash does.
     ///
     /// # Errors
     /// If an RPC has vanished, or it does not end in time.
-    pub fn kill(self) -> Result<ExitStatus> {
-        self.end(Signal::KILL)
+    pub fn kill(mut self) -> Result {
+        self.check_balance()?;
+        self.signal(Signal::KILL)?;
+        self.process.wait(END_LIMIT).map(drop)
     }
 
     /// Sends it a signal, for a test that has something to do before its end.
@@ -246,28 +253,25 @@ impl Agent {
         self.process.signal(signal)
     }
 
-    /// Waits for the end of an agent that was told to.
+    /// Waits for the end of an agent that was told to stop.
     ///
     /// # Errors
-    /// If it does not end in time; the error shows its log.
-    pub fn ended(mut self, limit: Duration) -> Result<ExitStatus> {
-        let late = match self.process.wait(limit) {
-            Ok(status) => return Ok(status),
-            Err(error) => error.to_string(),
+    /// If it does not end in time, or ends as a failure; either shows its log.
+    pub fn ended(mut self, limit: Duration) -> Result {
+        let status = match self.process.wait(limit) {
+            Ok(status) if status.success() => return Ok(()),
+            Ok(status) => status.to_string(),
+            Err(error) => {
+                self.process.signal(Signal::KILL)?;
+                self.process.wait(limit)?;
+                error.to_string()
+            }
         };
-        self.process.signal(Signal::KILL)?;
-        self.process.wait(limit)?;
         Err(Error::Program {
             program: "mesh-agent run".to_owned(),
-            status: late,
+            status,
             stderr: self.log(),
         })
-    }
-
-    fn end(mut self, signal: Signal) -> Result<ExitStatus> {
-        self.check_balance()?;
-        self.process.signal(signal)?;
-        self.process.wait(Duration::from_secs(10))
     }
 
     /// Awaits that started = completed + active + aborted + lost + table full.

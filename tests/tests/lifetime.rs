@@ -68,8 +68,7 @@ fn unload_leaves_no_program_link_map_pin_or_cgroup() -> Result {
     assert_eq!(made.programs.len(), 8, "{made:?}");
     assert!(made.links.len() >= 8 && made.maps.len() >= 35, "{made:?}");
     assert_eq!(Client::run(&scene.caller, &dial(10))?.connected, 10);
-    let status = agent.terminate()?;
-    assert_eq!(status.code(), Some(0), "a graceful exit");
+    agent.terminate()?;
 
     scene.node.unload()?;
     await_gone(&made)?;
@@ -90,7 +89,7 @@ fn connections_go_on_after_a_graceful_exit() -> Result {
     let agent = scene.node.start_agent(&[])?;
     let held = Client::start(&scene.caller, &dial(10).hold())?;
     held.report()?;
-    assert_eq!(agent.terminate()?.code(), Some(0));
+    agent.terminate()?;
     check_direct_path(&scene)?;
     let report = held.finish()?;
     assert!(report.broken.is_empty(), "{report:?}");
@@ -148,7 +147,7 @@ fn a_second_run_replaces_the_pins_and_no_connect_fails_meanwhile() -> Result {
     assert!(new.programs.is_disjoint(&old.programs) && new.maps.is_disjoint(&old.maps));
     await_gone(&old)?;
     await_gone(&new)?;
-    third.terminate().map(drop)
+    third.terminate()
 }
 
 #[test]

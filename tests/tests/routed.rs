@@ -111,7 +111,7 @@ fn what_is_not_http2_is_relayed_and_both_ends_see_each_other() -> Result {
     let local = report.first_local.expect("it has connected");
     assert_eq!(local.ip(), scene.caller.ipv4());
     agent.expect("mesh_bpf_map_entries", &[("map", "ORIGINS")], 0)?;
-    agent.terminate().map(drop)
+    agent.terminate()
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn what_is_not_http2_is_refused_where_the_service_fails_closed() -> Result {
     let report = Client::run(&scene.caller, &dial(5))?;
 
     assert_eq!(report.broken.values().sum::<u64>(), 5, "{report:?}");
-    agent.terminate().map(drop)
+    agent.terminate()
 }
 
 /// A pod that comes while the agent runs, and connects first thing.
@@ -207,5 +207,5 @@ fn removing_the_policy_ends_the_capture() -> Result {
     check_seen(&scene, &report, 10);
     let local = report.first_local.expect("it has connected");
     assert_eq!(local.ip(), scene.caller.ipv4(), "{report:?}");
-    agent.terminate().map(drop)
+    agent.terminate()
 }

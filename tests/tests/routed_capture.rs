@@ -164,7 +164,7 @@ fn consumer_routes_hold_for_callers_of_their_namespace_alone() -> Result {
     }
     agent.apply(market.node.config(), |config| config.remove("route.yaml"))?;
     assert_eq!(market.answers()?, [direct(), direct()]);
-    agent.terminate().map(drop)
+    agent.terminate()
 }
 
 #[test]
@@ -212,7 +212,7 @@ fn where_the_proxy_cannot_listen_connections_are_bypassed_until_it_can() -> Resu
     await_routed(&agent, &pair.client, pair.target())?;
     assert_eq!(call(Tonic, &pair.client, pair.target(), 5)?, "server");
     agent.expect("mesh_bpf_map_entries", &labels, 0)?;
-    agent.terminate().map(drop)
+    agent.terminate()
 }
 
 #[test]
