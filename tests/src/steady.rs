@@ -22,7 +22,7 @@ pub enum Habit {
     Come,
 }
 
-/// A running client; it makes no second try. It ends when the value is dropped.
+/// A running client; it makes no second try of a call that a server may have seen. It ends when the value is dropped.
 #[derive(Debug)]
 pub struct Steady {
     process: Process,
