@@ -170,18 +170,23 @@ impl ProxyThreads {
     ///
     /// # Errors
     /// If a thread does not end, or had failed.
-    pub(super) async fn stop(self, limit: Duration) -> Result<(), WorkerError> {
+    pub(super) async fn stop(mut self, limit: Duration) -> Result<(), WorkerError> {
         self.stopping.store(true, Ordering::Release);
         self.waker.wake();
-        finish(self.listeners, limit).await?;
+        if timeout(limit, self.listeners.ended()).await.is_err() {
+            tracing::warn!(
+                "the proxy still listens: callers that are asked to leave may come back"
+            );
+        }
         if !self.drain.finish(GRACE).await {
             tracing::warn!("connections that were routed did not end in time and are cut off");
         }
+        let mut ended = finish(self.listeners, limit).await;
         for worker in self.serving {
-            finish(worker, limit).await?;
+            ended = ended.and(finish(worker, limit).await);
         }
         // It ends once nobody can order sockets.
-        finish(self.sockets, limit).await
+        ended.and(finish(self.sockets, limit).await)
     }
 }
 

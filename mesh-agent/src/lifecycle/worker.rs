@@ -44,7 +44,8 @@ pub enum WorkerError {
 pub struct Worker {
     name: &'static str,
     thread: JoinHandle<Result<(), ThreadError>>,
-    ended: oneshot::Receiver<()>,
+    /// Until its end was noticed.
+    ended: Option<oneshot::Receiver<()>>,
 }
 
 impl Worker {
@@ -66,14 +67,17 @@ impl Worker {
         Ok(Self {
             name,
             thread,
-            ended,
+            ended: Some(ended),
         })
     }
 
     /// Waits until the thread has ended, for whatever reason. Safe to cancel and call again.
     pub async fn ended(&mut self) {
-        // Nobody ever sends: the channel closes when the thread is gone.
-        if let Ok(()) = (&mut self.ended).await {}
+        if let Some(ended) = &mut self.ended {
+            // Nobody ever sends: the channel closes when the thread is gone.
+            ended.await.ok();
+            self.ended = None;
+        }
     }
 
     /// Waits for the end of a thread that was asked to stop.
@@ -105,6 +109,8 @@ mod tests {
             .build()
             .unwrap();
         let mut worker = Worker::spawn("test", body).unwrap();
+        runtime.block_on(worker.ended());
+        // Who stops everything asks again.
         runtime.block_on(worker.ended());
         worker.join()
     }
