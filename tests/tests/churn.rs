@@ -218,6 +218,11 @@ fn half_a_million_connects_under_churn_reach_current_endpoints_of_their_service(
         // Of so many a single one is hard to find otherwise.
         println!("open: {}", agent.api("connections")?);
         println!("counted: {:?}", agent.metrics()?);
+        for table in ["tcp", "tcp6"] {
+            let path = format!("/proc/thread-self/net/{table}");
+            let sockets = caller.namespace().enter(|| std::fs::read_to_string(path))?;
+            println!("the caller's {table}: {sockets:?}");
+        }
     }
     checked?;
     await_empty(&node, &agent, &empty)
